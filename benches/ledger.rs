@@ -1,0 +1,8 @@
+//! The hot paths of `symbolon-ledger`.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn benches(_: &mut Criterion) {}
+
+criterion_group!(all, benches);
+criterion_main!(all);

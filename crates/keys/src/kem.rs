@@ -1,0 +1,134 @@
+//! ML-KEM-768 (FIPS 203) on either backend, for the hybrid handshakes and recipients.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+#[cfg(feature = "aws-lc")]
+use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
+use ml_kem::kem::{Decapsulate, Encapsulate, KeyExport, TryKeyInit};
+use ml_kem::{DecapsulationKey768, EncapsulationKey768};
+use rand_core::CryptoRng;
+
+use crate::Backend;
+use crate::dh::SharedSecret;
+use crate::error::Rejected;
+use crate::secret::Secret;
+
+/// Bytes of an encapsulation key.
+pub const KEM_PUBLIC_LEN: usize = 1184;
+/// Bytes of a ciphertext.
+pub const KEM_CIPHERTEXT_LEN: usize = 1088;
+/// Bytes of the seed `d || z` that a key pair is made from.
+pub const KEM_SEED_LEN: usize = 64;
+
+/// A decapsulation key, prepared for its backend.
+pub struct KemSecretKey(Imp);
+
+enum Imp {
+    Portable(Box<DecapsulationKey768>),
+    #[cfg(feature = "aws-lc")]
+    AwsLc(Box<DecapsulationKey>),
+}
+
+impl KemSecretKey {
+    /// A new key pair. aws-lc draws from its own generator: FIPS 203 keys cannot be given to it as a seed.
+    pub fn generate<R: CryptoRng + ?Sized>(backend: Backend, rng: &mut R) -> Self {
+        #[cfg(feature = "aws-lc")]
+        if backend == Backend::AwsLc
+            && let Ok(key) = DecapsulationKey::generate(&ML_KEM_768)
+        {
+            return Self(Imp::AwsLc(Box::new(key)));
+        }
+        let _ = backend;
+        Self::from_seed(&Secret::generate(rng))
+    }
+
+    /// The key pair of a seed `d || z`; always computed by the portable backend.
+    #[must_use]
+    pub fn from_seed(seed: &Secret<KEM_SEED_LEN>) -> Self {
+        Self(Imp::Portable(Box::new(DecapsulationKey768::from_seed((*seed.expose()).into()))))
+    }
+
+    /// The encapsulation key to send to the peer.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the backend fails.
+    pub fn public_key(&self) -> Result<[u8; KEM_PUBLIC_LEN], Rejected> {
+        match &self.0 {
+            Imp::Portable(key) => Ok(key.encapsulation_key().to_bytes().into()),
+            #[cfg(feature = "aws-lc")]
+            Imp::AwsLc(key) => {
+                let public = key.encapsulation_key().and_then(|key| key.key_bytes()).map_err(|_| Rejected)?;
+                public.as_ref().try_into().map_err(|_| Rejected)
+            }
+        }
+    }
+
+    /// The secret inside `ciphertext`. A forged ciphertext gives a secret that nobody else has (implicit rejection).
+    ///
+    /// # Errors
+    /// [`Rejected`] if the backend fails.
+    pub fn decapsulate(&self, ciphertext: &[u8; KEM_CIPHERTEXT_LEN]) -> Result<SharedSecret, Rejected> {
+        match &self.0 {
+            Imp::Portable(key) => {
+                let shared = key.decapsulate_slice(ciphertext).map_err(|_| Rejected)?;
+                Ok(SharedSecret::new(Secret::from(<[u8; 32]>::from(shared))))
+            }
+            #[cfg(feature = "aws-lc")]
+            Imp::AwsLc(key) => {
+                let shared = key.decapsulate(Ciphertext::from(&ciphertext[..])).map_err(|_| Rejected)?;
+                to_secret(shared.as_ref())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for KemSecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(_) = self;
+        f.write_str("KemSecretKey(..)")
+    }
+}
+
+/// A fresh secret, and the ciphertext that carries it to the holder of `public`.
+///
+/// # Errors
+/// [`Rejected`] if `public` is not an encapsulation key (the modulus check of FIPS 203, 7.2).
+pub fn encapsulate<R: CryptoRng + ?Sized>(
+    backend: Backend,
+    public: &[u8; KEM_PUBLIC_LEN],
+    rng: &mut R,
+) -> Result<([u8; KEM_CIPHERTEXT_LEN], SharedSecret), Rejected> {
+    match backend {
+        #[cfg(feature = "aws-lc")]
+        Backend::AwsLc => {
+            let key = EncapsulationKey::new(&ML_KEM_768, public).map_err(|_| Rejected)?;
+            let (ciphertext, shared) = key.encapsulate().map_err(|_| Rejected)?;
+            Ok((ciphertext.as_ref().try_into().map_err(|_| Rejected)?, to_secret(shared.as_ref())?))
+        }
+        Backend::Portable => {
+            let key = EncapsulationKey768::new_from_slice(public).map_err(|_| Rejected)?;
+            let (ciphertext, shared) = key.encapsulate_with_rng(rng);
+            Ok((ciphertext.into(), SharedSecret::new(Secret::from(<[u8; 32]>::from(shared)))))
+        }
+    }
+}
+
+/// As [`encapsulate`], with the randomness `m` given: for test vectors only.
+///
+/// # Errors
+/// [`Rejected`] if `public` is not an encapsulation key.
+pub fn encapsulate_fixed(
+    public: &[u8; KEM_PUBLIC_LEN],
+    m: [u8; 32],
+) -> Result<([u8; KEM_CIPHERTEXT_LEN], SharedSecret), Rejected> {
+    let key = EncapsulationKey768::new_from_slice(public).map_err(|_| Rejected)?;
+    let (ciphertext, shared) = key.encapsulate_deterministic(&m.into());
+    Ok((ciphertext.into(), SharedSecret::new(Secret::from(<[u8; 32]>::from(shared)))))
+}
+
+#[cfg(feature = "aws-lc")]
+fn to_secret(shared: &[u8]) -> Result<SharedSecret, Rejected> {
+    let bytes: &[u8; 32] = shared.try_into().map_err(|_| Rejected)?;
+    Ok(SharedSecret::new(Secret::init_with(|out| *out = *bytes)))
+}

@@ -1,0 +1,1 @@
+//! The programs are beside this folder; this library is empty.
