@@ -3,7 +3,10 @@
 
 extern crate alloc;
 
-#[cfg_attr(not(feature = "hazmat"), allow(unreachable_pub, reason = "then only `OneTimeKey` uses the primitive"))]
+#[cfg_attr(
+    not(feature = "hazmat"),
+    allow(unreachable_pub, reason = "then only `OneTimeKey` uses the primitive")
+)]
 mod aead;
 mod backend;
 mod dh;
@@ -14,6 +17,8 @@ mod kdf;
 mod kem;
 pub mod label;
 mod mac;
+#[cfg(feature = "passphrase")]
+pub mod passphrase;
 mod random_id;
 #[cfg(feature = "getrandom")]
 mod rng;

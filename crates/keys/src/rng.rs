@@ -11,7 +11,11 @@ use rand_core::{TryCryptoRng, TryRng};
 #[expect(clippy::exhaustive_structs, reason = "a unit, built by whoever needs randomness")]
 pub struct OsRng;
 
-#[expect(clippy::expect_used, clippy::unwrap_in_result, reason = "without randomness there is no safe way on")]
+#[expect(
+    clippy::expect_used,
+    clippy::unwrap_in_result,
+    reason = "without randomness there is no safe way on"
+)]
 impl TryRng for OsRng {
     type Error = Infallible;
 

@@ -1,3 +1,6 @@
 //! Integration tests of `symbolon-keys`.
 
+mod common;
 mod derivation;
+#[cfg(feature = "passphrase")]
+mod passphrase;
