@@ -1,0 +1,211 @@
+//! Stores in memory: for tests, and for services that need nothing kept.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use symbolon_keys::Id;
+
+use crate::records::{Change, PayloadId, Record, RecordId, Records, Upload};
+use crate::user_keys::{UserKeyRow, UserKeyStore};
+
+/// [`Records`] in memory.
+#[derive(Debug, Default)]
+pub struct MemoryRecords(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    records: BTreeMap<RecordId, Record>,
+    payloads: BTreeMap<PayloadId, Arc<Vec<u8>>>,
+    grants: BTreeSet<(RecordId, Id)>,
+}
+
+/// A payload on its way into [`MemoryRecords`].
+#[derive(Debug)]
+pub struct MemoryUpload(Vec<u8>);
+
+impl MemoryRecords {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        lock(&self.0)
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so that what a poisoned one guards is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Upload for MemoryUpload {
+    type Error = Infallible;
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Records for MemoryRecords {
+    type Error = Infallible;
+    type Upload = MemoryUpload;
+
+    async fn upload(&self, _: PayloadId) -> Result<MemoryUpload, Infallible> {
+        Ok(MemoryUpload(Vec::new()))
+    }
+
+    async fn put(
+        &self,
+        record: Record,
+        payload: MemoryUpload,
+        replaces: Option<u64>,
+    ) -> Result<Change, Infallible> {
+        let mut tables = self.tables();
+        let found = tables.records.get(&record.id).map(|old| (old.sequence, old.payload.id));
+        if found.map(|(sequence, _)| sequence) != replaces {
+            return Ok(Change::Conflict(found.map(|(sequence, _)| sequence)));
+        }
+        if let Some((_, old)) = found {
+            tables.payloads.remove(&old);
+        }
+        tables.payloads.insert(record.payload.id, Arc::new(payload.0));
+        tables.records.insert(record.id, record);
+        Ok(Change::Done)
+    }
+
+    async fn get(&self, id: RecordId) -> Result<Option<Record>, Infallible> {
+        Ok(self.tables().records.get(&id).cloned())
+    }
+
+    async fn read(&self, payload: PayloadId, offset: u64, max: usize) -> Result<Option<Vec<u8>>, Infallible> {
+        let Some(bytes) = self.tables().payloads.get(&payload).cloned() else { return Ok(None) };
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let end = start.saturating_add(max).min(bytes.len());
+        Ok(Some(bytes.get(start..end).unwrap_or_default().to_vec()))
+    }
+
+    async fn replace_header(
+        &self,
+        id: RecordId,
+        expected: u64,
+        header: Vec<u8>,
+        server_key: u32,
+    ) -> Result<Change, Infallible> {
+        let mut tables = self.tables();
+        let Some(record) = tables.records.get_mut(&id) else { return Ok(Change::Conflict(None)) };
+        match expected.checked_add(1) {
+            Some(next) if record.sequence == expected => {
+                record.sequence = next;
+                record.header = header;
+                record.server_key = server_key;
+                Ok(Change::Done)
+            }
+            _ => Ok(Change::Conflict(Some(record.sequence))),
+        }
+    }
+
+    async fn delete(&self, id: RecordId) -> Result<bool, Infallible> {
+        let mut tables = self.tables();
+        let Some(record) = tables.records.remove(&id) else { return Ok(false) };
+        tables.payloads.remove(&record.payload.id);
+        tables.grants.retain(|(granted, _)| *granted != id);
+        Ok(true)
+    }
+
+    async fn owned_by(
+        &self,
+        owner: Id,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<Record>, Infallible> {
+        let tables = self.tables();
+        let later = tables.records.range((beyond(after), Bound::Unbounded)).map(|(_, record)| record);
+        Ok(later.filter(|record| record.owner == owner).take(limit).cloned().collect())
+    }
+
+    async fn below(
+        &self,
+        version: u32,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<Record>, Infallible> {
+        let tables = self.tables();
+        let later = tables.records.range((beyond(after), Bound::Unbounded)).map(|(_, record)| record);
+        Ok(later.filter(|record| record.server_key < version).take(limit).cloned().collect())
+    }
+
+    async fn grant(&self, id: RecordId, user: Id) -> Result<bool, Infallible> {
+        let mut tables = self.tables();
+        if !tables.records.contains_key(&id) {
+            return Ok(false);
+        }
+        tables.grants.insert((id, user));
+        Ok(true)
+    }
+
+    async fn revoke(&self, id: RecordId, user: Id) -> Result<bool, Infallible> {
+        Ok(self.tables().grants.remove(&(id, user)))
+    }
+
+    async fn granted(&self, id: RecordId, user: Id) -> Result<bool, Infallible> {
+        Ok(self.tables().grants.contains(&(id, user)))
+    }
+
+    async fn grantees(&self, id: RecordId) -> Result<Vec<Id>, Infallible> {
+        let tables = self.tables();
+        Ok(tables.grants.iter().filter(|(granted, _)| *granted == id).map(|(_, user)| *user).collect())
+    }
+
+    async fn granted_to(
+        &self,
+        user: Id,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, Infallible> {
+        let tables = self.tables();
+        let of_user = tables.grants.iter().filter(|(_, grantee)| *grantee == user).map(|(id, _)| *id);
+        Ok(of_user.filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect())
+    }
+}
+
+fn beyond<T>(after: Option<T>) -> Bound<T> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+/// [`UserKeyStore`] in memory.
+#[derive(Debug, Default)]
+pub struct MemoryUserKeys(Mutex<BTreeMap<Id, UserKeyRow>>);
+
+impl UserKeyStore for MemoryUserKeys {
+    type Error = Infallible;
+
+    async fn put(&self, row: UserKeyRow, replaces: Option<u64>) -> Result<Change, Infallible> {
+        let mut rows = lock(&self.0);
+        let found = rows.get(&row.user).map(|old| old.revision);
+        if found != replaces {
+            return Ok(Change::Conflict(found));
+        }
+        rows.insert(row.user, row);
+        Ok(Change::Done)
+    }
+
+    async fn get(&self, user: Id) -> Result<Option<UserKeyRow>, Infallible> {
+        Ok(lock(&self.0).get(&user).cloned())
+    }
+
+    async fn delete(&self, user: Id) -> Result<bool, Infallible> {
+        Ok(lock(&self.0).remove(&user).is_some())
+    }
+
+    async fn below(
+        &self,
+        version: u32,
+        after: Option<Id>,
+        limit: usize,
+    ) -> Result<Vec<UserKeyRow>, Infallible> {
+        let rows = lock(&self.0);
+        let later = rows.range((beyond(after), Bound::Unbounded)).map(|(_, row)| row);
+        Ok(later.filter(|row| row.server_key < version).take(limit).cloned().collect())
+    }
+}
