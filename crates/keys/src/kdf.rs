@@ -64,6 +64,17 @@ impl RootKey {
         })
     }
 
+    /// As [`Self::derive`], of one field whose length the compiler knows to fit: it cannot fail.
+    #[expect(clippy::expect_used, reason = "one field, of a length that the compiler has checked")]
+    pub(crate) fn derive_one<const N: usize, const M: usize>(
+        &self,
+        label: Label,
+        field: &[u8; M],
+    ) -> Secret<N> {
+        const { assert!(M <= 0xFFFF, "a field has at most 65,535 bytes") };
+        self.derive(label, &[field]).expect("one short field")
+    }
+
     /// The key itself, to keep it somewhere safe. Search for this name to see where keys leave their type.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 32] {

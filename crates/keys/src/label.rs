@@ -90,6 +90,18 @@ labels! {
     TABLE_POSSESSION = "symbolon/table/pop/v1";
     /// The signature over a registration (C7).
     TABLE_REGISTER = "symbolon/table/register/v1";
+    /// The ephemeral key of a registration challenge, from the directory's own secret.
+    TABLE_CHALLENGE = "symbolon/table/challenge/v1";
+    /// A user's signature over their directory record.
+    TABLE_RECORD = "symbolon/table/record/v1";
+    /// The signature of the key before over a changed directory record.
+    TABLE_CHANGE = "symbolon/table/change/v1";
+    /// The hash that links a directory record to the one before.
+    TABLE_HISTORY = "symbolon/table/history/v1";
+    /// The signature of an approval.
+    TABLE_APPROVAL = "symbolon/table/approval/v1";
+    /// A table kept under a device's key.
+    TABLE_SNAPSHOT = "symbolon/table/snapshot/v1";
 
     /// The salt of a frame's inner encryption (C3).
     PAD_SALT = "symbolon/ledger/pad-salt/v1";

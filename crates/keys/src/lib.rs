@@ -12,6 +12,7 @@ mod backend;
 mod dh;
 mod error;
 mod id;
+mod identity;
 mod kdf;
 #[cfg(feature = "hazmat")]
 mod kem;
@@ -36,6 +37,9 @@ pub use dh::{
 };
 pub use error::{InvalidKey, Rejected};
 pub use id::{Id, InvalidId};
+pub use identity::{Fingerprint, Identity, InvalidFingerprint, InvalidIdentity, PublicIdentity};
+#[cfg(feature = "std")]
+pub use identity::{IdentityFile, IdentityFileError};
 pub use kdf::{MAX_FIELDS, RootKey, extract};
 pub use label::Label;
 pub use mac::MacKey;

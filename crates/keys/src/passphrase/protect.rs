@@ -117,9 +117,7 @@ impl Header {
     fn key(&self, passphrase: &Passphrase) -> Result<OneTimeKey, OutOfMemory> {
         let stretched = stretch(passphrase, &self.salt, self.params)?;
         let root = extract(label::PASSPHRASE, stretched.expose());
-        // One short field: it always fits.
-        let key = root.derive(label::PASSPHRASE, &[&self.to_bytes()]).map_err(|_| OutOfMemory)?;
-        Ok(OneTimeKey::new(Backend::best(), &key))
+        Ok(OneTimeKey::new(Backend::best(), &root.derive_one(label::PASSPHRASE, &self.to_bytes())))
     }
 }
 
