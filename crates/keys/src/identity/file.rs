@@ -219,8 +219,14 @@ pub enum IdentityFileError {
     #[cfg(feature = "passphrase")]
     Unprotect(PathBuf, UnprotectError),
     /// The operating system refused.
-    #[expect(missing_docs, reason = "they say what they are")]
-    Io { doing: &'static str, path: PathBuf, error: io::Error },
+    Io {
+        /// What was being done: `create`, `write` or `read`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for IdentityFileError {

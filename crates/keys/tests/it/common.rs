@@ -17,6 +17,10 @@ pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     hex::decode(text(value)).unwrap()
 }
 
+pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
+    bytes(value).try_into().unwrap()
+}
+
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
@@ -65,3 +69,8 @@ impl TryRng for Counter {
 }
 
 impl TryCryptoRng for Counter {}
+
+/// Cases of a property test: 64, or what `PROPTEST_CASES` says.
+pub(crate) fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(64, |cases| cases.parse().unwrap())
+}

@@ -8,4 +8,6 @@
 
 mod common;
 mod derivation;
+mod identity;
+mod identity_file;
 mod passphrase;
