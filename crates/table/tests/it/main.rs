@@ -1,0 +1,3 @@
+//! Integration tests of `symbolon-table`.
+
+mod stores;
