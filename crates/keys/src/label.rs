@@ -113,6 +113,10 @@ labels! {
     WITNESS = "symbolon/ledger/witness/v1";
     /// One key of a key sequence (C3k).
     SEQUENCE = "symbolon/ledger/sequence/v1";
+    /// The hash that links an entry of the journal to all before it.
+    JOURNAL = "symbolon/ledger/journal/v1";
+    /// The id of the transfer that pays back what is left when a pad ends.
+    SETTLEMENT = "symbolon/ledger/settlement/v1";
 
     /// The hash of a context stanza (C1).
     ENVELOPE_CTX = "symbolon/envelope/ctx/v1";

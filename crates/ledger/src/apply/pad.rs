@@ -1,0 +1,306 @@
+//! Pads: who owns one, what of it is used, what was received.
+
+use alloc::boxed::Box;
+use core::ops::Range;
+
+use symbolon_keys::UnixTime;
+
+use super::{Copy, Judged, Tables};
+use crate::{
+    BatchId, Event, Fence, Generation, Instance, MAX_FRAME, Outcome, OwnerId, PadId, PadMode, PadRow,
+    PadStatus, Refusal, RequestId, RequestRow, Side,
+};
+
+impl<T: Tables> Copy<'_, T> {
+    pub(super) fn provision(&mut self, row: &PadRow) -> Judged<T, Outcome> {
+        if self.pad(row.id)?.is_some() {
+            return Err(Refusal::PadExists(row.id).into());
+        }
+        if !is_new(row) {
+            return Err(Refusal::InvalidPad.into());
+        }
+        let accounts = row.account.zip(row.refund);
+        if let Some((account, refund)) = accounts {
+            let mut value = self.account(account)?;
+            let back = self.account(refund)?;
+            if value.side != Side::Credit || value.pad.is_some() || value.closed || value.balance.is_zero() {
+                return Err(Refusal::AccountUnfit(account).into());
+            }
+            if back.side != Side::Credit || back.pad.is_some() || back.closed {
+                return Err(Refusal::AccountUnfit(refund).into());
+            }
+            value.pad = Some(row.id);
+            self.accounts.put(value);
+        }
+        self.pads.put(row.clone());
+        self.record(Event::Provisioned { pad: row.id, instance: row.instance, accounts })?;
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        pad: PadId,
+        instance: Instance,
+        owner: OwnerId,
+        until: UnixTime,
+        takeover: bool,
+    ) -> Judged<T, Outcome> {
+        let mut row = self.pad(pad)?.ok_or(Refusal::NoSuchPad(pad))?;
+        if row.instance != instance {
+            return Err(Refusal::OtherInstance.into());
+        }
+        let others = row.lease.owner.is_some_and(|other| other != owner);
+        if others && self.now < row.lease.until && !takeover {
+            return Err(Refusal::Leased { until: row.lease.until }.into());
+        }
+        row.lease.epoch = row.lease.epoch.checked_add(1).ok_or(Refusal::InvalidPad)?;
+        row.lease.owner = Some(owner);
+        row.lease.until = until;
+        self.pads.put(row.clone());
+        Ok(Outcome::Attached(Box::new(row)))
+    }
+
+    pub(super) fn renew(&mut self, fence: Fence, until: UnixTime) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        row.lease.until = until;
+        self.pads.put(row);
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn detach(&mut self, fence: Fence) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        row.lease.owner = None;
+        row.lease.until = UnixTime::default();
+        self.pads.put(row);
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn reserve(
+        &mut self,
+        fence: Fence,
+        generation: Generation,
+        range: Range<u64>,
+        batch: BatchId,
+    ) -> Judged<T, Outcome> {
+        let mut row = self.open(fence)?;
+        let lane = &mut row.send;
+        if lane.generation != generation {
+            return Err(Refusal::OtherGeneration.into());
+        }
+        if range.start != lane.reserved || range.is_empty() || range.end > lane.len {
+            return Err(Refusal::NotNext { reserved: lane.reserved }.into());
+        }
+        lane.from = range.start;
+        lane.reserved = range.end;
+        lane.batch = batch;
+        self.pads.put(row);
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        fence: Fence,
+        generation: Generation,
+        range: Range<u64>,
+        seq: Option<u32>,
+        request: RequestId,
+    ) -> Judged<T, Outcome> {
+        let mut row = self.open(fence)?;
+        row.receivable(generation, &range, seq)?;
+        if self.request_row(fence.pad, request)?.is_some() {
+            return Err(Refusal::Replayed { position: row.receive.position }.into());
+        }
+        row.receive.position = range.end;
+        if let Some(seq) = seq {
+            row.receive.seq = seq.checked_add(1).ok_or(Refusal::Replayed { position: range.end })?;
+        }
+        self.requests.put(RequestRow { pad: fence.pad, id: request, end: range.end, reply: None });
+        self.pads.put(row);
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn answer(&mut self, fence: Fence, request: RequestId, frame: &[u8]) -> Judged<T, Outcome> {
+        if frame.len() > MAX_FRAME {
+            return Err(Refusal::TooLarge.into());
+        }
+        self.open(fence)?;
+        let mut row = self.request_row(fence.pad, request)?.ok_or(Refusal::NoSuchRequest(request))?;
+        match &row.reply {
+            None => {}
+            Some(reply) if reply == frame => return Ok(Outcome::AlreadyExists),
+            Some(_) => return Err(Refusal::Answered(request).into()),
+        }
+        row.reply = Some(frame.to_vec());
+        self.requests.put(row);
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn ceiling(
+        &mut self,
+        fence: Fence,
+        generation: Generation,
+        range: Range<u64>,
+        batch: BatchId,
+    ) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        let lane = &mut row.receive;
+        if lane.generation != generation {
+            return Err(Refusal::OtherGeneration.into());
+        }
+        if (lane.ceiling_from..lane.ceiling, lane.batch) == (range.clone(), batch) {
+            return Ok(Outcome::AlreadyExists);
+        }
+        if range.start != lane.ceiling || range.is_empty() || range.end > lane.len {
+            return Err(Refusal::NotNext { reserved: lane.ceiling }.into());
+        }
+        lane.ceiling_from = range.start;
+        lane.ceiling = range.end;
+        lane.batch = batch;
+        self.pads.put(row);
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn close(&mut self, fence: Fence, status: PadStatus) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        if row.status == status {
+            return Ok(Outcome::AlreadyExists);
+        }
+        if status == PadStatus::Open {
+            return Err(Refusal::InvalidPad.into());
+        }
+        if row.status.is_closed() {
+            return Err(Refusal::NotOpen(row.status).into());
+        }
+        row.status = status;
+        self.pads.put(row);
+        self.record(Event::Status { pad: fence.pad, status })?;
+        Ok(Outcome::Created)
+    }
+
+    pub(super) fn recover(
+        &mut self,
+        fence: Fence,
+        generation: Generation,
+        instance: Instance,
+        ceiling: u64,
+        batch: BatchId,
+    ) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        if row.status.is_closed() {
+            return Err(Refusal::NotOpen(row.status).into());
+        }
+        if generation == row.send.generation || ceiling > row.send.len {
+            return Err(Refusal::InvalidPad.into());
+        }
+        row.instance = instance;
+        row.status = PadStatus::Open;
+        row.send.generation = generation;
+        // What either end knows as used stays used.
+        row.send.from = ceiling;
+        row.send.reserved = row.send.reserved.max(ceiling);
+        row.send.batch = batch;
+        let (pad, lane) = (row.id, row.send.lane);
+        self.pads.put(row.clone());
+        self.record(Event::Recovered { pad, lane, generation })?;
+        Ok(Outcome::Attached(Box::new(row)))
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        fence: Fence,
+        old: Generation,
+        new: Generation,
+        from: u64,
+    ) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        let lane = &mut row.receive;
+        if lane.generation == new && lane.ceiling == from {
+            return Ok(Outcome::AlreadyExists);
+        }
+        if lane.generation != old || new == old {
+            return Err(Refusal::OtherGeneration.into());
+        }
+        if lane.ceiling != from {
+            return Err(Refusal::NotNext { reserved: lane.ceiling }.into());
+        }
+        lane.generation = new;
+        let (pad, lane) = (row.id, row.receive.lane);
+        self.pads.put(row);
+        self.record(Event::Recovered { pad, lane, generation: new })?;
+        Ok(Outcome::Created)
+    }
+
+    fn owned(&mut self, fence: Fence) -> Judged<T, PadRow> {
+        let row = self.pad(fence.pad)?.ok_or(Refusal::NoSuchPad(fence.pad))?;
+        if row.lease.epoch != fence.epoch || row.lease.owner.is_none() {
+            return Err(Refusal::Fenced { epoch: row.lease.epoch }.into());
+        }
+        Ok(row)
+    }
+
+    fn open(&mut self, fence: Fence) -> Judged<T, PadRow> {
+        let row = self.owned(fence)?;
+        if row.status != PadStatus::Open {
+            return Err(Refusal::NotOpen(row.status).into());
+        }
+        Ok(row)
+    }
+}
+
+impl PadRow {
+    /// Whether a frame at `range` may be received now: the checks of C3 that come before its tag.
+    ///
+    /// # Errors
+    /// [`Refusal`] says which of them fails.
+    pub fn receivable(
+        &self,
+        generation: Generation,
+        range: &Range<u64>,
+        seq: Option<u32>,
+    ) -> Result<(), Refusal> {
+        let lane = &self.receive;
+        if lane.generation != generation {
+            return Err(Refusal::OtherGeneration);
+        }
+        let replayed = Refusal::Replayed { position: lane.position };
+        let end = match (self.mode, seq) {
+            (PadMode::KeySequence, Some(seq)) => {
+                if (range.start, seq) < (lane.position, lane.seq) || range.start != range.end {
+                    return Err(replayed);
+                }
+                range.start.checked_add(1)
+            }
+            (PadMode::PadOverAead | PadMode::PadOnly, None) => {
+                if range.start < lane.position {
+                    return Err(replayed);
+                }
+                Some(range.end).filter(|_| !range.is_empty())
+            }
+            _ => None,
+        };
+        let end = end.ok_or(Refusal::InvalidPad)?;
+        let limit = if self.witnessed { lane.ceiling } else { lane.len };
+        if end > limit {
+            return Err(Refusal::TooFarAhead { limit });
+        }
+        let farthest = lane.position.saturating_add(self.mode.max_gap());
+        if !self.witnessed && range.start > farthest {
+            return Err(Refusal::TooFarAhead { limit: farthest });
+        }
+        Ok(())
+    }
+}
+
+fn is_new(row: &PadRow) -> bool {
+    let lanes = matches!((row.send.lane, row.receive.lane), (0, 1) | (1, 0));
+    let fits = row.send.len <= row.mode.max_lane() && row.receive.len <= row.mode.max_lane();
+    let untouched = [row.send.from, row.send.reserved, row.receive.position, row.receive.ceiling_from]
+        .iter()
+        .all(|place| *place == 0)
+        && row.receive.ceiling == 0
+        && row.receive.seq == 0;
+    let unowned = row.lease.epoch == 0 && row.lease.owner.is_none();
+    let accounts =
+        row.account.is_some() == row.refund.is_some() && (row.account.is_none() || row.account != row.refund);
+    lanes && fits && untouched && unowned && accounts && row.status == PadStatus::Open
+}
