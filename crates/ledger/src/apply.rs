@@ -162,6 +162,9 @@ impl<'t, T: Tables> Copy<'t, T> {
     }
 
     fn step(&mut self, op: &Op) -> Judged<T, Outcome> {
+        if self.now.max(latest(op)) > Batch::MAX_TIME {
+            return Err(Refusal::TooLarge.into());
+        }
         match op {
             Op::OpenAccount { id, side } => self.open_account(*id, *side),
             Op::Transfer(transfer) => self.transfer(transfer),
@@ -258,6 +261,15 @@ impl<'t, T: Tables> Copy<'t, T> {
 
     fn request_row(&mut self, pad: PadId, id: RequestId) -> Judged<T, Option<RequestRow>> {
         self.requests.get((pad, id), || self.tables.request(pad, id)).map_err(Stop::Tables)
+    }
+}
+
+/// The latest time that a step names.
+fn latest(op: &Op) -> UnixTime {
+    match op {
+        Op::Attach { until, .. } | Op::Renew { until, .. } => *until,
+        Op::Transfer(transfer) => transfer.matures.max(transfer.expires).unwrap_or_default(),
+        _ => UnixTime::default(),
     }
 }
 

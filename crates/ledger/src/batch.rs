@@ -22,6 +22,9 @@ impl Batch {
     /// The most steps of one batch: so many fit one durable write, and one that is refused wastes no more.
     pub const MAX_OPS: usize = 1024;
 
+    /// The latest time that a batch can name: signed 64-bit columns end there.
+    pub const MAX_TIME: UnixTime = UnixTime::from_secs(i64::MAX as u64);
+
     /// An empty batch, judged at `now`.
     #[must_use]
     pub const fn new(now: UnixTime) -> Self {

@@ -7,6 +7,8 @@ mod account;
 mod amount;
 pub mod apply;
 mod batch;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod frame;
 mod id;
 mod journal;

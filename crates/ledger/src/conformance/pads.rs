@@ -1,0 +1,281 @@
+use super::*;
+use crate::{BatchId, Generation, Instance, RequestId};
+
+fn request(n: u8) -> RequestId {
+    RequestId::from([n; 16])
+}
+
+fn reserve(fence: Fence, row: &PadRow, from: u64, to: u64) -> Op {
+    Op::Reserve { fence, generation: row.send.generation, from, to, batch: BatchId::from([7; 16]) }
+}
+
+fn claim(fence: Fence, row: &PadRow, from: u64, to: u64, n: u8) -> Op {
+    Op::Claim { fence, generation: row.receive.generation, from, to, seq: None, request: request(n) }
+}
+
+async fn stored<S: LedgerStore>(store: &S, row: &PadRow) -> PadRow {
+    store.pad(row.id).await.unwrap().expect("a pad that was provisioned")
+}
+
+pub(super) async fn provisioned_once<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let rows = [9, 1, 200].map(pad_row);
+    assert_eq!(store.pad(rows[0].id).await.unwrap(), None);
+    commit(&store, rows.clone().map(Op::Provision)).await;
+    assert_eq!(refused(&store, [Op::Provision(pad_row(9))]).await, (0, Refusal::PadExists(rows[0].id)));
+    let used = PadRow { send: SendRow { reserved: 1, ..pad_row(5).send }, ..pad_row(5) };
+    assert_eq!(refused(&store, [Op::Provision(used)]).await, (0, Refusal::InvalidPad));
+    let store = reopen(store).await;
+    assert_eq!(stored(&store, &rows[0]).await, rows[0]);
+    let ids = async |after, limit| {
+        store.pads(after, limit).await.unwrap().iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None, 2).await, [rows[1].id, rows[0].id], "in the order of their ids");
+    assert_eq!(ids(Some(rows[0].id), 9).await, [rows[2].id]);
+    assert_eq!(ids(Some(rows[2].id), 9).await, []);
+}
+
+pub(super) async fn owners<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let row = pad_row(1);
+    let take = |instance, n: u8, until, takeover| Op::Attach {
+        pad: row.id,
+        instance,
+        owner: [n; 16].into(),
+        until: UnixTime::from_secs(until),
+        takeover,
+    };
+    let later = NOW.as_secs() + 100;
+    assert_eq!(refused(&store, [take(row.instance, 1, later, false)]).await, (0, Refusal::NoSuchPad(row.id)));
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let other = take(Instance::from([0; 16]), 1, later, true);
+    assert_eq!(refused(&store, [other]).await, (0, Refusal::OtherInstance));
+    commit(&store, [take(row.instance, 1, later, false)]).await;
+    let first = Fence { pad: row.id, epoch: 1 };
+    commit(&store, [reserve(first, &row, 0, 100)]).await;
+
+    let store = reopen(store).await;
+    let leased = Refusal::Leased { until: UnixTime::from_secs(later) };
+    assert_eq!(refused(&store, [take(row.instance, 2, later, false)]).await, (0, leased));
+    commit(&store, [take(row.instance, 2, later, true)]).await;
+    assert_eq!(refused(&store, [reserve(first, &row, 100, 200)]).await, (0, Refusal::Fenced { epoch: 2 }));
+    assert_eq!(refused(&store, [claim(first, &row, 0, 9, 1)]).await, (0, Refusal::Fenced { epoch: 2 }));
+    let second = Fence { pad: row.id, epoch: 2 };
+    commit(&store, [Op::Renew { fence: second, until: Batch::MAX_TIME }, Op::Detach { fence: second }]).await;
+    assert_eq!(refused(&store, [reserve(second, &row, 100, 200)]).await, (0, Refusal::Fenced { epoch: 2 }));
+    commit(&store, [take(row.instance, 3, later, false)]).await;
+    assert_eq!(stored(&store, &row).await.send.reserved, 100, "what the first owner reserved stays used");
+}
+
+pub(super) async fn positions<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let mut row = pad_row(1);
+    row.receive.len = 1 << 40;
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    commit(&store, [reserve(fence, &row, 0, 100)]).await;
+    let store = reopen(store).await;
+    for (from, to) in [(0, 100), (99, 200), (101, 200), (100, 100), (100, 10_001), (100, 50)] {
+        let why = refused(&store, [reserve(fence, &row, from, to)]).await;
+        assert_eq!(why, (0, Refusal::NotNext { reserved: 100 }), "{from}..{to}");
+    }
+    commit(&store, [reserve(fence, &row, 100, 10_000)]).await;
+
+    commit(&store, [claim(fence, &row, 0, 500, 1)]).await;
+    let store = reopen(store).await;
+    for (from, to, n) in [(0, 500, 1), (0, 500, 2), (499, 700, 2), (600, 700, 1)] {
+        let why = refused(&store, [claim(fence, &row, from, to, n)]).await;
+        assert_eq!(why, (0, Refusal::Replayed { position: 500 }), "{from}..{to}");
+    }
+    let limit = 500 + row.mode.max_gap();
+    let far = refused(&store, [claim(fence, &row, limit + 1, limit + 200, 2)]).await;
+    assert_eq!(far, (0, Refusal::TooFarAhead { limit }));
+    let end = refused(&store, [claim(fence, &row, 500, (1 << 40) + 1, 2)]).await;
+    assert_eq!(end, (0, Refusal::TooFarAhead { limit: 1 << 40 }));
+    let other = Op::Claim {
+        fence,
+        generation: Generation::from([0; 16]),
+        from: 500,
+        to: 600,
+        seq: None,
+        request: request(2),
+    };
+    assert_eq!(refused(&store, [other]).await, (0, Refusal::OtherGeneration));
+    commit(&store, [claim(fence, &row, limit, limit + 200, 2)]).await;
+    let now = stored(&store, &row).await;
+    assert_eq!((now.send.reserved, now.receive.position), (10_000, limit + 200));
+    assert_eq!(audit(&store).await.entries, 1, "positions are no matter of the journal");
+}
+
+pub(super) async fn key_sequences<S: LedgerStore>(store: S) {
+    let row = PadRow { mode: PadMode::KeySequence, ..pad_row(1) };
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    let claim = |index, seq, n| Op::Claim {
+        fence,
+        generation: row.receive.generation,
+        from: index,
+        to: index,
+        seq: Some(seq),
+        request: request(n),
+    };
+    for (n, (index, seq)) in [(0, 0), (0, 1), (0, 5), (2, 0), (2, u32::MAX - 1)].into_iter().enumerate() {
+        commit(&store, [claim(index, seq, u8::try_from(n).unwrap())]).await;
+    }
+    for (index, seq) in [(2, u32::MAX - 1), (2, 0), (1, 9), (0, 6)] {
+        assert_eq!(refused(&store, [claim(index, seq, 99)]).await, (0, Refusal::Replayed { position: 2 }));
+    }
+    assert_eq!(refused(&store, [claim(2, u32::MAX, 99)]).await.0, 0, "a key ends before its numbers do");
+    assert_eq!(refused(&store, [claim(10_000, 0, 99)]).await, (0, Refusal::TooFarAhead { limit: 10_000 }));
+}
+
+pub(super) async fn answers<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    funded(&store, 10).await;
+    let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    commit(&store, [claim(fence, &row, 0, 100, 1)]).await;
+    assert_eq!(
+        store.request(row.id, request(1)).await.unwrap().unwrap().reply,
+        None,
+        "received, not answered"
+    );
+    let answer = |n, frame: &[u8]| Op::Answer { fence, request: request(n), frame: frame.to_vec() };
+    assert_eq!(refused(&store, [answer(2, b"x")]).await, (0, Refusal::NoSuchRequest(request(2))));
+    let dear = Op::Transfer(post(20, USER, INCOME, 11));
+    assert_eq!(refused(&store, [answer(1, b"42"), dear]).await.0, 1);
+    assert_eq!(store.request(row.id, request(1)).await.unwrap().unwrap().reply, None, "no fee, no answer");
+    let fee = || Op::Transfer(post(21, USER, INCOME, 4));
+    assert_eq!(commit(&store, [answer(1, b"42"), fee()]).await, [Outcome::Created, Outcome::Created]);
+    let store = reopen(store).await;
+    let again = commit(&store, [answer(1, b"42"), fee()]).await;
+    assert_eq!(again, [Outcome::AlreadyExists, Outcome::AlreadyExists], "asked again by id");
+    assert_eq!(refused(&store, [answer(1, b"43")]).await, (0, Refusal::Answered(request(1))));
+    let row = store.request(row.id, request(1)).await.unwrap().unwrap();
+    assert_eq!((row.reply.as_deref(), row.end), (Some(&b"42"[..]), 100));
+    assert_eq!(
+        store.request(PadId::from([2; 16]), request(1)).await.unwrap(),
+        None,
+        "requests belong to a pad"
+    );
+    assert_eq!(balance(&store, USER).await, (6, 0));
+}
+
+pub(super) async fn witness<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let row = PadRow { witnessed: true, ..pad_row(1) };
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    let ceiling = |from, to, n: u8| Op::Ceiling {
+        fence,
+        generation: row.receive.generation,
+        from,
+        to,
+        batch: BatchId::from([n; 16]),
+    };
+    let early = refused(&store, [claim(fence, &row, 0, 100, 1)]).await;
+    assert_eq!(early, (0, Refusal::TooFarAhead { limit: 0 }), "nothing is accepted beyond the ceiling");
+    assert_eq!(commit(&store, [ceiling(0, 150, 1)]).await, [Outcome::Created]);
+    let store = reopen(store).await;
+    assert_eq!(
+        commit(&store, [ceiling(0, 150, 1)]).await,
+        [Outcome::AlreadyExists],
+        "a lost acknowledgement"
+    );
+    for (from, to, n) in [(0, 150, 2), (0, 160, 1), (149, 300, 2), (151, 300, 2), (150, 10_001, 2)] {
+        assert_eq!(refused(&store, [ceiling(from, to, n)]).await, (0, Refusal::NotNext { reserved: 150 }));
+    }
+    commit(&store, [claim(fence, &row, 0, 100, 1)]).await;
+    let beyond = refused(&store, [claim(fence, &row, 100, 151, 2)]).await;
+    assert_eq!(beyond, (0, Refusal::TooFarAhead { limit: 150 }));
+}
+
+pub(super) async fn recovery<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let row = pad_row(1);
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    commit(&store, [reserve(fence, &row, 0, 100)]).await;
+    let status = PadStatus::RollbackSuspected;
+    let halted = commit(&store, [Op::Close { fence, status }]).await;
+    assert_eq!(halted, [Outcome::Created, Outcome::Ended { pad: row.id, status }]);
+    assert_eq!(refused(&store, [reserve(fence, &row, 100, 200)]).await, (0, Refusal::NotOpen(status)));
+    let (new, instance, batch) =
+        (Generation::from([0xaa; 16]), Instance::from([0xbb; 16]), BatchId::from([0xcc; 16]));
+    let store = reopen(store).await;
+    commit(&store, [Op::Recover { fence, generation: new, instance, ceiling: 700, batch }]).await;
+    let now = stored(&store, &row).await;
+    let expected = SendRow { generation: new, from: 700, reserved: 700, batch, ..row.send };
+    assert_eq!((now.send, now.instance, now.status), (expected, instance, PadStatus::Open));
+    assert_eq!(refused(&store, [reserve(fence, &row, 700, 800)]).await, (0, Refusal::OtherGeneration));
+
+    let adopt = |old, from| Op::Adopt { fence, old, new, from };
+    assert_eq!(
+        refused(&store, [adopt(row.receive.generation, 5)]).await,
+        (0, Refusal::NotNext { reserved: 0 })
+    );
+    assert_eq!(refused(&store, [adopt(Generation::from([1; 16]), 0)]).await, (0, Refusal::OtherGeneration));
+    assert_eq!(commit(&store, [adopt(row.receive.generation, 0)]).await, [Outcome::Created]);
+    assert_eq!(commit(&store, [adopt(row.receive.generation, 0)]).await, [Outcome::AlreadyExists]);
+    assert_eq!(refused(&store, [claim(fence, &row, 0, 100, 1)]).await, (0, Refusal::OtherGeneration));
+    audit(&store).await;
+}
+
+pub(super) async fn value_ends<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    funded(&store, 10).await;
+    let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };
+    let unfit = PadRow { refund: Some(account(CASH)), ..row.clone() };
+    assert_eq!(refused(&store, [Op::Provision(unfit)]).await, (0, Refusal::AccountUnfit(account(CASH))));
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let twice = PadRow { id: PadId::from([2; 16]), ..row.clone() };
+    assert_eq!(refused(&store, [Op::Provision(twice)]).await, (0, Refusal::AccountUnfit(account(USER))));
+    let fence = attach(&store, &row, 1).await;
+    let last = [claim(fence, &row, 0, 100, 1), Op::Transfer(post(20, USER, INCOME, 10))];
+    let status = PadStatus::ValueSpent;
+    let ended = Outcome::Ended { pad: row.id, status };
+    assert_eq!(commit(&store, last).await, [Outcome::Created, Outcome::Created, ended], "in the same commit");
+    let store = reopen(store).await;
+    assert_eq!(refused(&store, [reserve(fence, &row, 0, 100)]).await, (0, Refusal::NotOpen(status)));
+    assert_eq!(stored(&store, &row).await.status, status);
+    let more = Op::Transfer(post(21, CASH, USER, 10));
+    assert_eq!(refused(&store, [more]).await, (0, Refusal::AccountClosed(account(USER))));
+    attach(&store, &row, 2).await;
+    audit(&store).await;
+}
+
+pub(super) async fn pad_ends<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    funded(&store, 10).await;
+    let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    let status = PadStatus::PadSpent;
+    let close = || Op::Close { fence, status };
+    let outcomes = commit(&store, [Op::Transfer(post(20, USER, INCOME, 3)), close()]).await;
+    assert_eq!(outcomes.last(), Some(&Outcome::Ended { pad: row.id, status }));
+    let store = reopen(store).await;
+    assert_eq!(commit(&store, [close()]).await, [Outcome::AlreadyExists]);
+    assert_eq!(
+        (balance(&store, USER).await, balance(&store, REFUND).await),
+        ((0, 0), (7, 0)),
+        "the rest goes back"
+    );
+    assert!(store.account(account(USER)).await.unwrap().unwrap().closed);
+    let statement = store.journal(Some(account(REFUND)), 0, 99).await.unwrap();
+    assert!(
+        matches!(&statement.last().unwrap().event, crate::Event::Transfer(t) if t.amount == Amount::new(7))
+    );
+    audit(&store).await;
+}
+
+pub(super) async fn held_when_the_pad_ends<S: LedgerStore>(store: S) {
+    funded(&store, 10).await;
+    let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
+    let hold = Transfer::hold(transfer(20), account(USER), account(INCOME), Amount::new(6));
+    commit(&store, [Op::Transfer(hold.clone()), Op::Close { fence, status: PadStatus::Closed }]).await;
+    assert_eq!((balance(&store, USER).await, balance(&store, REFUND).await), ((6, 6), (4, 0)));
+    commit(&store, [Op::Transfer(Transfer::capture(transfer(21), &hold, Amount::new(1)))]).await;
+    assert_eq!(
+        balance(&store, INCOME).await,
+        (1, 0),
+        "a hold outlives the pad, and is resolved as it would have been"
+    );
+    assert_eq!((balance(&store, USER).await, balance(&store, REFUND).await), ((0, 0), (9, 0)));
+    audit(&store).await;
+}

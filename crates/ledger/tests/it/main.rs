@@ -1,0 +1,3 @@
+//! Integration tests of `symbolon-ledger`.
+
+mod stores;
