@@ -14,6 +14,9 @@ use crate::kdf::{RootKey, extract};
 use crate::secret::Secret;
 use crate::{Backend, Label};
 
+#[cfg(test)]
+mod tests;
+
 mod sealed {
     #[expect(unnameable_types, reason = "sealed: no other crate adds a protocol")]
     pub trait Sealed {}

@@ -10,6 +10,9 @@ use crate::Label;
 use crate::secret::Secret;
 use crate::wire::TooLong;
 
+#[cfg(test)]
+mod tests;
+
 /// The most fields that one derivation takes. The longest of ours has eight; with a limit, `derive` needs no heap.
 pub const MAX_FIELDS: usize = 32;
 

@@ -18,7 +18,7 @@ impl Label {
         Self::checked(name)
     }
 
-    const fn checked(name: &'static str) -> Self {
+    pub(crate) const fn checked(name: &'static str) -> Self {
         assert!(
             !name.is_empty() && name.len() <= 255 && name.is_ascii(),
             "a label is 1 to 255 bytes of ASCII"
@@ -128,4 +128,10 @@ labels! {
     ENVELOPE_CONTEXT = "symbolon/envelope/context/v1";
     /// A user key from a passphrase (C8).
     USER_KEY = "symbolon/envelope/user-key/v1";
+    /// The new key and parameters of a user who changes the passphrase.
+    USER_KEY_CHANGE = "symbolon/envelope/change/v1";
+    /// The exported ring of server keys.
+    SERVER_KEYS = "symbolon/envelope/server-keys/v1";
+    /// The salt that an unknown user is told (C8).
+    UNKNOWN_SALT = "symbolon/envelope/unknown-salt/v1";
 }

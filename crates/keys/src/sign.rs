@@ -10,6 +10,9 @@ use crate::error::{InvalidKey, Rejected};
 use crate::secret::Secret;
 use crate::wire::{TooLong, put_lp};
 
+#[cfg(test)]
+mod tests;
+
 /// A key for Ed25519 signatures (RFC 8032) under a purpose.
 ///
 /// What is signed is `LP(purpose) || LP(field 1) || .. || LP(field n)`: a signature made for one purpose means nothing
@@ -49,7 +52,11 @@ impl SigningKey {
     /// # Errors
     /// [`TooLong`] if a field has more than 65,535 bytes.
     pub fn sign(&self, purpose: Label, fields: &[&[u8]]) -> Result<Signature, TooLong> {
-        Ok(Signature(self.0.sign(&message(purpose, fields)?).to_bytes()))
+        Ok(self.sign_message(&message(purpose, fields)?))
+    }
+
+    fn sign_message(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
     }
 }
 
@@ -92,8 +99,11 @@ impl VerifyingKey {
     /// # Errors
     /// [`Rejected`] if it is not one.
     pub fn verify(&self, purpose: Label, fields: &[&[u8]], signature: &Signature) -> Result<(), Rejected> {
-        let message = message(purpose, fields).map_err(|_| Rejected)?;
-        self.0.verify_strict(&message, &ed25519::Signature::from_bytes(&signature.0)).map_err(|_| Rejected)
+        self.verify_message(&message(purpose, fields).map_err(|_| Rejected)?, signature)
+    }
+
+    fn verify_message(&self, message: &[u8], signature: &Signature) -> Result<(), Rejected> {
+        self.0.verify_strict(message, &ed25519::Signature::from_bytes(&signature.0)).map_err(|_| Rejected)
     }
 }
 

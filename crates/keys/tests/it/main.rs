@@ -2,12 +2,17 @@
 #![cfg(test)]
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::panic_in_result_fn,
     clippy::std_instead_of_alloc,
     reason = "tests may panic, and have std"
 )]
 
+mod aead;
 mod common;
 mod derivation;
 mod identity;
 mod identity_file;
+mod kem;
+mod mac;
 mod passphrase;
+mod x25519;
