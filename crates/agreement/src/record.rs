@@ -1,0 +1,268 @@
+//! Records: messages, their parts, rekeying and the end of a stream, authenticated (C5).
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use symbolon_keys::{TAG_LEN, UnixTime};
+
+use crate::frame::{HEADER_LEN, Kind};
+use crate::noise::{CipherState, MAX_MESSAGE_LEN, NoiseError};
+
+/// The most bytes of one message of a session; it may span records.
+pub const MAX_SESSION_MESSAGE_LEN: usize = 16 * 1024 * 1024;
+
+/// The most bytes of a message that one record carries: a Noise message less tag and kind.
+pub const MAX_RECORD_LEN: usize = MAX_MESSAGE_LEN - TAG_LEN - 1;
+
+const DATA: u8 = 0;
+const MORE: u8 = 1;
+const REKEY: u8 = 2;
+const END: u8 = 3;
+
+/// When the sending half takes a new key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rekey {
+    records: u64,
+    age: Duration,
+}
+
+impl Rekey {
+    /// After so many records, or so long after the last key, whichever comes first; a record at the least.
+    #[must_use]
+    pub const fn after(records: u64, age: Duration) -> Self {
+        Self { records: if records == 0 { 1 } else { records }, age }
+    }
+}
+
+impl Default for Rekey {
+    /// 2^16 records (4 GiB at the most under one key) or two minutes: what a stolen key opens of the past is little.
+    fn default() -> Self {
+        Self::after(1 << 16, Duration::from_secs(120))
+    }
+}
+
+/// Turns messages into records: the sending direction of a session.
+#[derive(Debug)]
+pub struct Sealer {
+    cipher: CipherState,
+    policy: Rekey,
+    since: (u64, UnixTime),
+    ended: bool,
+}
+
+impl Sealer {
+    pub(crate) const fn new(cipher: CipherState, now: UnixTime) -> Self {
+        let since = (cipher.nonce(), now);
+        let policy = Rekey::after(1 << 16, Duration::from_secs(120));
+        Self { cipher, policy, since, ended: false }
+    }
+
+    /// Changes when keys are replaced.
+    pub const fn set_rekey(&mut self, policy: Rekey) {
+        self.policy = policy;
+    }
+
+    /// Appends the frame of the next part of `message` to `out` and returns what is left of it, if anything is. Where
+    /// a new key is due, its record goes first.
+    ///
+    /// # Errors
+    /// [`RecordError::Ended`], [`RecordError::Exhausted`].
+    pub fn seal<'m>(
+        &mut self,
+        message: &'m [u8],
+        now: UnixTime,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<&'m [u8]>, RecordError> {
+        if self.ended {
+            return Err(RecordError::Ended);
+        }
+        if self.is_rekey_due(now) {
+            self.rekey(now, out)?;
+        }
+        match message.split_at_checked(MAX_RECORD_LEN).filter(|(_, rest)| !rest.is_empty()) {
+            Some((part, rest)) => self.record(MORE, part, out).map(|()| Some(rest)),
+            None => self.record(DATA, message, out).map(|()| None),
+        }
+    }
+
+    /// Appends a record after which everything goes under a new key, and takes that key.
+    ///
+    /// # Errors
+    /// [`RecordError::Ended`], [`RecordError::Exhausted`].
+    pub fn rekey(&mut self, now: UnixTime, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        self.record(REKEY, &[], out)?;
+        self.cipher.rekey()?;
+        self.since = (self.cipher.nonce(), now);
+        Ok(())
+    }
+
+    /// Appends the record that ends the stream: its absence is how a cut is told from an end.
+    ///
+    /// # Errors
+    /// [`RecordError::Ended`] if that has been done, [`RecordError::Exhausted`].
+    pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        self.record(END, &[], out)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Whether the stream has ended.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn is_rekey_due(&self, now: UnixTime) -> bool {
+        let (records, time) = self.since;
+        self.cipher.nonce().saturating_sub(records) >= self.policy.records
+            || now.saturating_since(time) >= self.policy.age
+    }
+
+    fn record(&mut self, kind: u8, body: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
+        if self.ended {
+            return Err(RecordError::Ended);
+        }
+        let start = out.len();
+        let len = body.len().saturating_add(1).saturating_add(TAG_LEN);
+        out.reserve(len.saturating_add(HEADER_LEN));
+        out.extend_from_slice(&Kind::Record.header(len));
+        let data = out.len();
+        out.push(kind);
+        out.extend_from_slice(body);
+        match self.cipher.encrypt_in_place(&[], out.get_mut(data..).unwrap_or_default()) {
+            Ok(tag) => {
+                out.extend_from_slice(&tag);
+                Ok(())
+            }
+            Err(error) => {
+                out.truncate(start); // no plaintext stays where ciphertext is expected
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// What a record brought.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Opened<'a> {
+    /// The last part of a message.
+    Last(&'a [u8]),
+    /// A part of a message that goes on.
+    Part(&'a [u8]),
+    /// Nothing for the application: the sender took a new key.
+    Rekeyed,
+    /// The sender has ended its stream.
+    End,
+}
+
+/// Opens records: the receiving direction of a session.
+#[derive(Debug)]
+pub struct Opener {
+    cipher: CipherState,
+    /// Bytes of the message under way, in parts so far.
+    under_way: usize,
+    failed: bool,
+    ended: bool,
+}
+
+impl Opener {
+    pub(crate) const fn new(cipher: CipherState) -> Self {
+        Self { cipher, under_way: 0, failed: false, ended: false }
+    }
+
+    /// Opens the body of one record, in place.
+    ///
+    /// # Errors
+    /// [`RecordError`]. On a byte stream nothing after a bad record can be trusted: this half refuses from then on.
+    pub fn open<'a>(&mut self, body: &'a mut [u8]) -> Result<Opened<'a>, RecordError> {
+        if self.ended {
+            return Err(RecordError::Ended);
+        }
+        if self.failed {
+            return Err(RecordError::Rejected);
+        }
+        let opened = self.open_next(body);
+        self.failed = opened.is_err();
+        opened
+    }
+
+    /// Whether the other end has ended its stream.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn open_next<'a>(&mut self, body: &'a mut [u8]) -> Result<Opened<'a>, RecordError> {
+        let (data, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(RecordError::Rejected)?;
+        self.cipher.decrypt_in_place(&[], data, tag)?;
+        let (&mut kind, data) = data.split_first_mut().ok_or(RecordError::Malformed)?;
+        let data = &*data;
+        match kind {
+            DATA => {
+                self.count(data)?;
+                self.under_way = 0;
+                Ok(Opened::Last(data))
+            }
+            // A part without content would let a sender keep a receiver busy for nothing.
+            MORE if !data.is_empty() => self.count(data).map(|()| Opened::Part(data)),
+            REKEY if data.is_empty() => {
+                self.cipher.rekey()?;
+                Ok(Opened::Rekeyed)
+            }
+            END if data.is_empty() && self.under_way == 0 => {
+                self.ended = true;
+                Ok(Opened::End)
+            }
+            _ => Err(RecordError::Malformed),
+        }
+    }
+
+    fn count(&mut self, data: &[u8]) -> Result<(), RecordError> {
+        self.under_way = self.under_way.saturating_add(data.len());
+        if self.under_way > MAX_SESSION_MESSAGE_LEN { Err(RecordError::TooLong) } else { Ok(()) }
+    }
+}
+
+/// Why a record was not made or not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A record is not authentic: it was changed, repeated, left out or injected on its way.
+    Rejected,
+    /// An authentic record does not follow the format: the other end is faulty.
+    Malformed,
+    /// A message exceeds [`MAX_SESSION_MESSAGE_LEN`].
+    TooLong,
+    /// The stream has ended.
+    Ended,
+    /// The nonces of this direction are spent.
+    Exhausted,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rejected => {
+                "a record is not authentic: changed, repeated or injected on its way; the session is over"
+            }
+            Self::Malformed => "an authentic record does not follow the format: the other end is faulty",
+            Self::TooLong => "a message has at most 16 MiB: send it in pieces",
+            Self::Ended => "the stream has ended",
+            Self::Exhausted => "the nonces of this session are spent: make a new one",
+        })
+    }
+}
+
+impl core::error::Error for RecordError {}
+
+impl From<NoiseError> for RecordError {
+    fn from(error: NoiseError) -> Self {
+        match error {
+            NoiseError::Exhausted => Self::Exhausted,
+            NoiseError::TooLong => Self::TooLong,
+            _ => Self::Rejected,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of `symbolon-agreement` against vectors, other implementations, and attackers.
+
+mod noise;

@@ -1,0 +1,6 @@
+//! The raw handshake: published vectors, live interoperability with snow, hostile messages.
+
+mod hostile;
+mod interop;
+mod names;
+mod vectors;
