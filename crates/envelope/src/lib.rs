@@ -5,15 +5,49 @@ extern crate alloc;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod context;
+#[cfg(feature = "std")]
+mod custodian;
+mod error;
+mod expect;
+mod file_key;
 mod header;
+mod joint;
 #[cfg(feature = "std")]
 mod memory;
+mod open;
+mod payload;
 mod records;
+mod rewrap;
+mod seal;
+mod server_keys;
+mod shared_key;
+mod stanza;
 mod user_keys;
+mod wrap;
+mod x25519;
 
 // The public interface is:
-pub use header::MAX_HEADER;
+pub use context::{Context, Policy};
+#[cfg(feature = "std")]
+pub use custodian::{
+    Custodian, CustodianError, Delivery, Event, Receipt, Receiving, Refusal, RewrapJob, UserParameters,
+};
+pub use error::{ContextError, HeaderError, OpenError, PayloadError, RewrapError, SealError};
+pub use expect::Expect;
+pub use file_key::FileKey;
+pub use header::{Header, HeaderReader, MAX_HEADER, MAX_STANZAS};
+pub use joint::{Binding, Company, Identity, Recipient};
 #[cfg(feature = "std")]
 pub use memory::{MemoryRecords, MemoryUpload, MemoryUserKeys};
+pub use open::{Open, OpenStream, Opened, open};
+pub use payload::{CHUNK, PayloadOpener, PayloadSealer, payload_len};
 pub use records::{Change, Payload, PayloadId, Record, RecordId, Records, Upload};
+pub use rewrap::Rewrap;
+pub use seal::Seal;
+#[cfg(feature = "std")]
+pub use seal::seal;
+pub use server_keys::{RingError, ServerKey, ServerKeys};
+pub use shared_key::{SharedKey, UserKey};
+pub use stanza::Stanza;
 pub use user_keys::{Derivation, UserKeyRow, UserKeyStore, UserState};

@@ -54,6 +54,14 @@ pub struct Derivation {
     pub lanes: u32,
 }
 
+impl Derivation {
+    /// The default costs: 64 MiB, 3 passes, 4 lanes (the second choice of RFC 9106).
+    #[must_use]
+    pub const fn with_salt(salt: [u8; 16]) -> Self {
+        Self { salt, memory_kib: 65_536, passes: 3, lanes: 4 }
+    }
+}
+
 /// Where the users' wrapped keys live. Durability and atomicity are as for [`Records`](crate::Records).
 pub trait UserKeyStore: Send + Sync + 'static {
     /// What can go wrong in the store itself.

@@ -1,5 +1,18 @@
-//! Tests of `symbolon-envelope` through its public interface.
+//! Tests of `symbolon-envelope` through its public interface, with all its features on (see the dev-dependencies).
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic_in_result_fn,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_in_result,
+    unreachable_pub,
+    reason = "tests may panic, and have std"
+)]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
+mod custodian;
+mod hostile;
 mod stores;
+mod support;
+mod vectors;

@@ -1,0 +1,149 @@
+//! The users' shared keys (E1), each in an envelope under the server key.
+
+use alloc::vec::Vec;
+
+use symbolon_keys::{Epoch, Id, OsRng, Secret};
+
+use super::{Custodian, CustodianError, Event};
+use crate::context::Context;
+use crate::error::OpenError;
+use crate::expect::Expect;
+use crate::joint::Recipient;
+use crate::open::Open;
+use crate::records::{Change, RecordId, Records};
+use crate::seal::Seal;
+use crate::shared_key::UserKey;
+use crate::user_keys::{Derivation, UserKeyRow, UserKeyStore, UserState};
+
+impl<R: Records, U: UserKeyStore> Custodian<R, U> {
+    /// Puts the key of a new user into the database, with how the user derives it, if it is from a passphrase.
+    ///
+    /// This is the one time that the key passes between user and server, out of band (E9).
+    ///
+    /// # Errors
+    /// [`CustodianError::AlreadyEnrolled`], or the store's.
+    pub async fn enrol(
+        &self,
+        user: Id,
+        key: &UserKey,
+        epoch: Epoch,
+        derivation: Option<Derivation>,
+    ) -> Result<(), CustodianError> {
+        let key_id = RecordId::generate(&mut OsRng);
+        let (revision, state) = (1, UserState::Active);
+        let (wrapped, server_key) = self.wrap_user_key(user, key_id, revision, key)?;
+        let row = UserKeyRow { user, revision, epoch, state, derivation, server_key, key_id, wrapped };
+        match self.user_keys.put(row, None).await.map_err(CustodianError::store)? {
+            Change::Done => {
+                (self.audit)(&Event::Enrolled { user, epoch });
+                Ok(())
+            }
+            Change::Conflict(_) => Err(CustodianError::AlreadyEnrolled),
+        }
+    }
+
+    /// What a user needs to derive the key from a passphrase (C8). For an unknown user a stable answer that looks the
+    /// same as a new user's: asking does not tell who is enrolled.
+    ///
+    /// # Errors
+    /// The store's.
+    ///
+    /// # Security
+    /// Serve it only inside a session whose server the user has pinned.
+    pub async fn user_parameters(&self, user: Id) -> Result<UserParameters, CustodianError> {
+        let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
+        let known =
+            row.and_then(|row| Some(UserParameters { derivation: row.derivation?, epoch: row.epoch }));
+        Ok(known.unwrap_or_else(|| {
+            let salt = self.with_ring(|ring| ring.decoy_salt(self.realm, user));
+            UserParameters { derivation: Derivation::with_salt(salt), epoch: Epoch::FIRST }
+        }))
+    }
+
+    /// Lets a user's key be used no more, until [`Self::enable`].
+    ///
+    /// # Errors
+    /// [`CustodianError`].
+    pub async fn disable(&self, user: Id) -> Result<(), CustodianError> {
+        self.update_user(user, |row, _| row.state = UserState::Disabled).await?;
+        (self.audit)(&Event::Disabled { user });
+        Ok(())
+    }
+
+    /// Lets a user's key be used again.
+    ///
+    /// # Errors
+    /// [`CustodianError`].
+    pub async fn enable(&self, user: Id) -> Result<(), CustodianError> {
+        self.update_user(user, |row, _| row.state = UserState::Active).await?;
+        (self.audit)(&Event::Enabled { user });
+        Ok(())
+    }
+
+    /// Changes a user's row and wraps the key again, so that the old row put back is noticed.
+    pub(super) async fn update_user(
+        &self,
+        user: Id,
+        change: impl FnOnce(&mut UserKeyRow, &mut UserKey),
+    ) -> Result<(), CustodianError> {
+        let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
+        let mut row = row.ok_or(CustodianError::UnknownUser)?;
+        let mut key = self.unwrap_user_key(&row)?;
+        let replaces = row.revision;
+        row.revision = replaces.checked_add(1).ok_or(CustodianError::Conflict(Some(replaces)))?;
+        change(&mut row, &mut key);
+        (row.wrapped, row.server_key) = self.wrap_user_key(user, row.key_id, row.revision, &key)?;
+        match self.user_keys.put(row, Some(replaces)).await.map_err(CustodianError::store)? {
+            Change::Done => Ok(()),
+            Change::Conflict(at) => Err(CustodianError::Conflict(at)),
+        }
+    }
+
+    /// The key of a user who may use it.
+    pub(super) async fn user_key(&self, user: Id) -> Result<UserKey, CustodianError> {
+        let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
+        let row = row.ok_or(CustodianError::UnknownUser)?;
+        match row.state {
+            UserState::Active => self.unwrap_user_key(&row),
+            UserState::Disabled => Err(CustodianError::Disabled),
+        }
+    }
+
+    fn wrap_user_key(
+        &self,
+        user: Id,
+        key_id: RecordId,
+        revision: u64,
+        key: &UserKey,
+    ) -> Result<(Vec<u8>, u32), CustodianError> {
+        let context = Context::new(self.realm, key_id, user).at(revision);
+        self.with_ring(|ring| {
+            let current = ring.current();
+            let recipients: [&dyn Recipient; 1] = [&current];
+            let seal = Seal::to(&recipients).context(&context).backend(self.backend);
+            Ok((seal.bytes(key.expose())?, ring.version()))
+        })
+    }
+
+    fn unwrap_user_key(&self, row: &UserKeyRow) -> Result<UserKey, CustodianError> {
+        let UserKeyRow { user, revision, key_id, wrapped, .. } = row;
+        let expect = Expect::context().realm(self.realm).record(*key_id).owner(*user).sequence(*revision);
+        let opened =
+            self.with_ring(|ring| Open::with(&[ring]).expect(expect).backend(self.backend).bytes(wrapped))?;
+        let key = Secret::try_init_with(|out| {
+            *out = opened.plaintext().try_into().map_err(|_| OpenError::Rejected)?;
+            Ok::<_, CustodianError>(())
+        })?;
+        Ok(UserKey::from(key))
+    }
+}
+
+/// What a user needs to derive a key from a passphrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserParameters {
+    /// Salt and costs.
+    pub derivation: Derivation,
+    /// Counts the user's keys.
+    pub epoch: Epoch,
+}

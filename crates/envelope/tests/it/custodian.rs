@@ -1,0 +1,277 @@
+//! The server's engine: receive, store, deliver.
+
+use std::sync::{Arc, Mutex};
+
+use symbolon_envelope::{
+    ContextError, Custodian, CustodianError, Event, Expect, MemoryRecords, MemoryUserKeys, OpenError,
+    PayloadError, Policy, Receipt, RecordId, Records, Refusal, RewrapJob, Seal, ServerKeys, UserKey,
+    UserKeyStore, open,
+};
+use symbolon_keys::{Epoch, Id, UnixTime};
+
+use crate::support::{bytes, context, id, record, rng};
+
+type Engine = Custodian<MemoryRecords, MemoryUserKeys>;
+
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+struct World {
+    engine: Engine,
+    alice: UserKey,
+    bob: UserKey,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+async fn world() -> World {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&events);
+    let ring = ServerKeys::generate(&mut rng(1));
+    let engine = Engine::new(id("example"), ring, MemoryRecords::default(), MemoryUserKeys::default())
+        .audit(move |event| log.lock().unwrap().push(*event));
+    let (alice, bob) = (UserKey::generate(&mut rng(2)), UserKey::generate(&mut rng(3)));
+    engine.enrol(id("alice"), &alice, Epoch::FIRST, None).await.unwrap();
+    engine.enrol(id("bob"), &bob, Epoch::FIRST, None).await.unwrap();
+    World { engine, alice, bob, events }
+}
+
+async fn send(engine: &Engine, user: Id, sealed: &[u8]) -> Result<Receipt, CustodianError> {
+    let mut receiving = engine.receive(user).await?;
+    for piece in sealed.chunks(10_000) {
+        receiving.write(piece).await?;
+    }
+    receiving.finish(NOW).await
+}
+
+async fn fetch(engine: &Engine, id: RecordId, to: Id) -> Result<Vec<u8>, CustodianError> {
+    let delivery = engine.deliver(id, to).await?;
+    let mut sealed = delivery.header;
+    let mut offset = 0;
+    while let piece = engine.read(&delivery.payload, offset, 30_000).await?
+        && !piece.is_empty()
+    {
+        offset += piece.len() as u64;
+        sealed.extend(piece);
+    }
+    Ok(sealed)
+}
+
+fn reason(error: CustodianError) -> OpenError {
+    match error {
+        CustodianError::Open(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+// proves E1, E2, E3, E4, E5, E14
+#[tokio::test]
+async fn a_document_goes_from_alice_to_bob() {
+    let World { engine, alice, bob, events } = world().await;
+    let document = bytes(1_000_000);
+    let sent = Seal::to(&[&alice.up()]).bytes(&document).unwrap();
+    let receipt = send(&engine, id("alice"), &sent).await.unwrap();
+
+    let stored = engine.records().get(receipt.record).await.unwrap().unwrap();
+    let header = String::from_utf8(stored.header.clone()).unwrap();
+    assert!(header.contains("-> symbolon.dev/server-key 1 ") && !header.contains("shared-key"));
+    assert_eq!((stored.owner, stored.sequence), (id("alice"), 1));
+
+    let refused = fetch(&engine, receipt.record, id("bob")).await;
+    assert!(matches!(refused, Err(CustodianError::NoSuchRecord)), "not granted");
+    engine.grant(receipt.record, id("alice"), id("bob")).await.unwrap();
+    let delivered = fetch(&engine, receipt.record, id("bob")).await.unwrap();
+    assert!(delivered.ends_with(&sent[sent.len() - 1_000_000..]), "the payload is the one that Alice sent");
+    let expect = Expect::context().realm(id("example")).record(receipt.record).owner(id("alice")).sequence(1);
+    assert_eq!(open(&bob.down(), expect.clone(), &delivered).unwrap().plaintext(), document);
+    assert!(open(&alice.down(), expect.clone(), &delivered).is_err());
+    let own = fetch(&engine, receipt.record, id("alice")).await.unwrap();
+    assert_eq!(open(&alice.down(), expect, &own).unwrap().plaintext(), document);
+
+    assert!(engine.revoke(receipt.record, id("alice"), id("bob")).await.unwrap());
+    assert!(fetch(&engine, receipt.record, id("bob")).await.is_err());
+    let (alice, bob, record, sequence) = (id("alice"), id("bob"), receipt.record, 1);
+    let refusal = Event::Refused { record: Some(record), user: bob, reason: Refusal::Record };
+    assert_eq!(
+        events.lock().unwrap()[2..],
+        [
+            Event::Received { record, owner: alice, sequence, len: stored.payload.len },
+            refusal,
+            Event::Granted { record, owner: alice, user: bob },
+            Event::Delivered { record, to: bob, sequence },
+            Event::Delivered { record, to: alice, sequence },
+            Event::Revoked { record, owner: alice, user: bob },
+            refusal,
+        ],
+    );
+}
+
+#[tokio::test]
+async fn only_the_owner_disposes() {
+    let World { engine, alice, .. } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(b"mine").unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let (of_bob, to_bob) = (id("bob"), id("bob"));
+    engine.grant(receipt.record, id("alice"), to_bob).await.unwrap();
+    assert!(matches!(engine.grant(receipt.record, of_bob, to_bob).await, Err(CustodianError::NoSuchRecord)));
+    assert!(matches!(engine.delete(receipt.record, of_bob).await, Err(CustodianError::NoSuchRecord)));
+    let unknown = engine.grant(receipt.record, id("alice"), id("mallory")).await;
+    assert!(matches!(unknown, Err(CustodianError::UnknownUser)));
+    engine.delete(receipt.record, id("alice")).await.unwrap();
+    assert!(matches!(fetch(&engine, receipt.record, to_bob).await, Err(CustodianError::NoSuchRecord)));
+}
+
+#[tokio::test]
+async fn nothing_counts_before_the_end_is_verified() {
+    let World { engine, alice, bob, .. } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).context(&context(7)).bytes(&bytes(200_000)).unwrap();
+    for end in [0, 10, 300, sealed.len() - 65_000, sealed.len() - 1] {
+        assert!(send(&engine, id("alice"), &sealed[..end]).await.is_err(), "{end}");
+    }
+    for at in [50, 300, 70_000, sealed.len() - 1] {
+        let mut flipped = sealed.clone();
+        flipped[at] ^= 1;
+        assert!(send(&engine, id("alice"), &flipped).await.is_err(), "{at}");
+    }
+    let longer = [&sealed[..], b"x"].concat();
+    assert_eq!(
+        reason(send(&engine, id("alice"), &longer).await.unwrap_err()),
+        OpenError::Payload(PayloadError::Rejected)
+    );
+    let reflected = Seal::to(&[&alice.down()]).bytes(b"down").unwrap();
+    assert_eq!(reason(send(&engine, id("alice"), &reflected).await.unwrap_err()), OpenError::Direction);
+    assert_eq!(reason(send(&engine, id("bob"), &sealed).await.unwrap_err()), OpenError::NoMatch);
+    // Bob's envelope that says it is Alice's document.
+    let forged = Seal::to(&[&bob.up()]).context(&context(7)).bytes(b"forged").unwrap();
+    assert_eq!(
+        reason(send(&engine, id("bob"), &forged).await.unwrap_err()),
+        OpenError::Context(ContextError::Mismatch)
+    );
+    assert!(engine.records().get(record(7)).await.unwrap().is_none(), "nothing was stored");
+}
+
+#[tokio::test]
+async fn the_same_envelope_twice_is_stored_once() {
+    let World { engine, alice, .. } = world().await;
+    let context = context(7).under(Policy::VIEW_ONLY).with(b"30 days".to_vec());
+    let sealed = Seal::to(&[&alice.up()]).context(&context).bytes(b"order").unwrap();
+    let first = send(&engine, id("alice"), &sealed).await.unwrap();
+    assert_eq!(first.record, record(7));
+    let again = send(&engine, id("alice"), &sealed).await;
+    assert!(matches!(again, Err(CustodianError::Conflict(Some(1)))), "{again:?}");
+    // The policy went along.
+    let own = fetch(&engine, first.record, id("alice")).await.unwrap();
+    assert!(open(&alice.down(), Expect::exactly(&context), &own).is_ok());
+}
+
+#[tokio::test]
+async fn a_new_version_replaces_the_old_one_once() {
+    let World { engine, alice, .. } = world().await;
+    let first = send(&engine, id("alice"), &Seal::to(&[&alice.up()]).bytes(b"one").unwrap()).await.unwrap();
+    let delivery = engine.deliver(first.record, id("alice")).await.unwrap();
+    let mut outcomes = Vec::new();
+    for text in [b"two", b"too"] {
+        let sealed = Seal::to(&[&alice.up()]).bytes(text).unwrap();
+        let mut receiving =
+            engine.receive(id("alice")).await.unwrap().record(first.record).replacing(first.sequence);
+        receiving.write(&sealed).await.unwrap();
+        outcomes.push(receiving.finish(NOW).await);
+    }
+    assert_eq!(outcomes[0].as_ref().unwrap().sequence, 2);
+    assert!(matches!(outcomes[1], Err(CustodianError::Conflict(Some(2)))));
+    let gone = engine.read(&delivery.payload, 0, 10).await;
+    assert!(matches!(gone, Err(CustodianError::Gone)), "the old payload is gone, and says so");
+    let own = fetch(&engine, first.record, id("alice")).await.unwrap();
+    assert_eq!(open(&alice.down(), Expect::context().sequence(2), &own).unwrap().plaintext(), b"two");
+}
+
+#[tokio::test]
+async fn an_old_header_put_back_is_noticed() {
+    let World { engine, alice, .. } = world().await;
+    let receipt = send(&engine, id("alice"), &Seal::to(&[&alice.up()]).bytes(b"x").unwrap()).await.unwrap();
+    let old = engine.records().get(receipt.record).await.unwrap().unwrap();
+    let change = engine.records().replace_header(receipt.record, 1, old.header, 1).await.unwrap();
+    assert_eq!(change, symbolon_envelope::Change::Done);
+    let refused = engine.deliver(receipt.record, id("alice")).await.unwrap_err();
+    assert_eq!(reason(refused), OpenError::Context(ContextError::Mismatch));
+}
+
+#[tokio::test]
+async fn user_keys_do_not_change_places() {
+    let World { engine, alice, .. } = world().await;
+    let keys = engine.user_keys();
+    let (of_alice, of_bob) =
+        (keys.get(id("alice")).await.unwrap().unwrap(), keys.get(id("bob")).await.unwrap().unwrap());
+    assert!(!of_alice.wrapped.windows(32).any(|window| window == alice.expose()));
+    let swapped = symbolon_envelope::UserKeyRow { wrapped: of_bob.wrapped.clone(), ..of_alice.clone() };
+    assert_eq!(keys.put(swapped, Some(1)).await.unwrap(), symbolon_envelope::Change::Done);
+    let refused = engine.receive(id("alice")).await.unwrap_err();
+    assert_eq!(reason(refused), OpenError::Context(ContextError::Mismatch));
+}
+
+#[tokio::test]
+async fn disabled_users_neither_send_nor_get() {
+    let World { engine, alice, .. } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(b"x").unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let before = engine.user_keys().get(id("alice")).await.unwrap().unwrap();
+    engine.disable(id("alice")).await.unwrap();
+    assert!(matches!(send(&engine, id("alice"), &sealed).await, Err(CustodianError::Disabled)));
+    assert!(matches!(fetch(&engine, receipt.record, id("alice")).await, Err(CustodianError::Disabled)));
+    engine.enable(id("alice")).await.unwrap();
+    assert!(fetch(&engine, receipt.record, id("alice")).await.is_ok());
+    assert_eq!(before.revision + 2, engine.user_keys().get(id("alice")).await.unwrap().unwrap().revision);
+    assert!(matches!(engine.disable(id("mallory")).await, Err(CustodianError::UnknownUser)));
+    let again = engine.enrol(id("alice"), &alice, Epoch::FIRST, None).await;
+    assert!(matches!(again, Err(CustodianError::AlreadyEnrolled)));
+}
+
+#[tokio::test]
+async fn unknown_users_have_stable_salts() {
+    let World { engine, .. } = world().await;
+    let ask = async |name: &str| engine.user_parameters(id(name)).await.unwrap();
+    assert_eq!(ask("mallory").await, ask("mallory").await);
+    assert_ne!(ask("mallory").await.derivation.salt, ask("trudy").await.derivation.salt);
+    engine.install(engine.rotated().unwrap()).unwrap();
+    let before = ask("mallory").await;
+    engine.install(engine.rotated().unwrap()).unwrap();
+    assert_eq!(before, ask("mallory").await, "a rotation of the server key does not show");
+}
+
+// proves E13
+#[tokio::test]
+async fn a_store_moves_to_a_new_server_key() {
+    let World { engine, alice, .. } = world().await;
+    let mut sent = Vec::new();
+    for n in 0..7 {
+        let sealed = Seal::to(&[&alice.up()]).bytes(&[n]).unwrap();
+        sent.push(send(&engine, id("alice"), &sealed).await.unwrap().record);
+    }
+    let payload = engine.records().get(sent[0]).await.unwrap().unwrap().payload;
+    engine.install(engine.rotated().unwrap()).unwrap();
+
+    let mut interrupted = RewrapJob::default();
+    for _ in 0..3 {
+        assert!(engine.rewrap_step(&mut interrupted, 2).await.unwrap());
+    }
+    let mut job = RewrapJob::default();
+    while engine.rewrap_step(&mut job, 2).await.unwrap() {}
+    assert_eq!(interrupted.users + job.users, 2);
+    assert_eq!(interrupted.records + job.records, 7, "a new job goes on where the old one stopped");
+    assert_eq!((job.conflicts, job.failures), (0, 0));
+
+    let mut next = engine.rotated().unwrap();
+    next.retire(2).unwrap();
+    next.destroy_retired();
+    engine.install(next).unwrap();
+    for (n, id_of) in sent.iter().enumerate() {
+        let own = fetch(&engine, *id_of, id("alice")).await.unwrap();
+        let opened = open(&alice.down(), Expect::context().sequence(2), &own).unwrap();
+        assert_eq!(opened.plaintext(), [n as u8]);
+    }
+    assert_eq!(
+        engine.records().get(sent[0]).await.unwrap().unwrap().payload,
+        payload,
+        "bodies are not touched"
+    );
+    let stranger = ServerKeys::generate(&mut rng(9));
+    assert_eq!(engine.install(stranger), Err(symbolon_envelope::RingError::Unrelated));
+}
