@@ -22,7 +22,7 @@ use core::task::Poll;
 
 use symbolon_keys::{Backend, Epoch, Id, OsRng, Secret, SigningKey, TableSecretKey, UnixTime};
 
-use crate::approval::ApprovalId;
+use crate::document::ApprovalId;
 use crate::letter::{Delivery, Deposit, Full, Letter, Quota};
 use crate::message::{Header, MessageId, seal};
 use crate::pair::PairRoot;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use symbolon_keys::{Epoch, Id, UnixTime};
 
-use crate::approval::ApprovalId;
+use crate::document::ApprovalId;
 use crate::letter::{Delivery, Deposit, Full, Letter, Quota};
 use crate::message::MessageId;
 use crate::record::Record;

@@ -6,6 +6,7 @@ use symbolon_keys::wire::{Malformed, Reader, TooLong, put_lp};
 use symbolon_keys::{Backend, Epoch, Id, OneTimeKey, Rejected, TAG_LEN};
 use zeroize::Zeroizing;
 
+use crate::inbox::Opened;
 use crate::pair::PairRoot;
 
 /// The most bytes of a sealed message: a mailbox and a reader can hold a few of them.
@@ -143,7 +144,7 @@ pub fn seal(
 ///
 /// # Errors
 /// [`Rejected`] if it is malformed, forged, altered, or sealed under another root.
-pub fn open(root: &PairRoot, backend: Backend, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
+pub fn open(root: &PairRoot, backend: Backend, message: &[u8]) -> Result<Opened, Rejected> {
     let parts = Parts::split(message).map_err(|Malformed| Rejected)?;
     let (key, commit) =
         root.message_keys(&parts.header).map_err(|TooLong| Rejected)?.split::<32, COMMIT_LEN>();
@@ -153,7 +154,7 @@ pub fn open(root: &PairRoot, backend: Backend, message: &[u8]) -> Result<Zeroizi
     }
     let mut plaintext = Zeroizing::new(parts.body.to_vec());
     OneTimeKey::new(backend, &key).open_in_place(parts.aad, &mut plaintext, parts.tag)?;
-    Ok(plaintext)
+    Ok(Opened::new(parts.header, plaintext))
 }
 
 /// A sealed message cut at its joints.

@@ -265,6 +265,31 @@ impl Record {
     }
 }
 
+/// Checks the signatures and links of a part of one id's history, and that it includes the record that is `known`,
+/// where one is. Of a history that includes nothing known, the first record stands by itself.
+///
+/// # Errors
+/// [`InvalidRecord::History`] if the part is empty or misses what is known; else the error of the first record that
+/// does not hold.
+pub fn verify_history(
+    id: &Id,
+    history: &[Record],
+    known: Option<(Epoch, &RecordHash)>,
+) -> Result<(), InvalidRecord> {
+    let first = history.first().ok_or(InvalidRecord::History)?;
+    if first.id() != id {
+        return Err(InvalidRecord::Epoch);
+    }
+    first.verify()?;
+    for (previous, record) in history.iter().zip(history.iter().skip(1)) {
+        record.verify_after(previous)?;
+    }
+    let includes = |(epoch, hash): (Epoch, &RecordHash)| {
+        history.iter().any(|record| record.epoch() == epoch && record.hash() == *hash)
+    };
+    if known.is_none_or(includes) { Ok(()) } else { Err(InvalidRecord::History) }
+}
+
 fn read_body(r: &mut Reader<'_>) -> Result<(Statement, Epoch, RecordHash), InvalidRecord> {
     r.expect(&[VERSION])?;
     let id = Id::from_bytes(r.lp()?).map_err(|_| Malformed)?;

@@ -7,7 +7,7 @@ use core::future::Future;
 
 use symbolon_keys::{Epoch, Id, UnixTime};
 
-use crate::approval::ApprovalId;
+use crate::document::ApprovalId;
 use crate::letter::{Delivery, Deposit, Letter, Quota};
 use crate::message::MessageId;
 use crate::record::Record;
@@ -49,6 +49,8 @@ pub trait MailboxStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Deposit, StoreError>> + Send;
 
     /// The letters to `recipient` with sequence numbers above `after`, in order, at most `limit`.
+    ///
+    /// Once a letter was seen, none with a smaller number appears: whoever asks only for later ones misses nothing.
     fn poll(
         &self,
         recipient: &Id,
