@@ -134,4 +134,7 @@ labels! {
     SERVER_KEYS = "symbolon/envelope/server-keys/v1";
     /// The salt that an unknown user is told (C8).
     UNKNOWN_SALT = "symbolon/envelope/unknown-salt/v1";
+
+    /// What a server keeps secret beside the four keys of its identity, from the identity's seed.
+    SERVER_SECRETS = "symbolon/server/secrets/v1";
 }

@@ -146,7 +146,7 @@ pub fn stretch(
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     Secret::try_init_with(|out| {
         argon2
-            .hash_password_into_with_memory(passphrase.as_bytes(), salt, out, memory.as_mut_slice())
+            .hash_password_into_with_memory(passphrase.expose(), salt, out, memory.as_mut_slice())
             .map_err(|_| OutOfMemory)
     })
 }

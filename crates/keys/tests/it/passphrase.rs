@@ -1,5 +1,8 @@
 //! C9, the passphrase itself and the limits of its stretching (`docs/passphrase.md`).
 
+use precis_core::profile::PrecisFastInvocation;
+use precis_profiles::OpaqueString;
+use proptest::prelude::*;
 use serde_json::Value;
 use symbolon_keys::passphrase::{
     Argon2Params, InvalidParams, InvalidPassphrase, OVERHEAD, Passphrase, ProtectError, UnprotectError,
@@ -124,29 +127,40 @@ fn stretching_depends_on_everything() {
     assert_eq!(outputs[0], base("p", 1, floor));
 }
 
-/// RFC 8265, section 4.3, table 6, seen through what the stretching would get.
+/// RFC 8265, section 4.3.
 #[test]
 fn passphrases_follow_rfc_8265() {
-    let same = |a: &str, b: &str| {
-        let stretched =
-            [a, b].map(|text| *stretch(&passphrase(text), &[0; 16], Argon2Params::FLOOR).unwrap().expose());
-        stretched[0] == stretched[1]
-    };
-    // Spaces of other scripts are spaces; a letter and its accent are one character; case matters.
-    assert!(same("\u{3c0}\u{df}\u{e5}\u{1680}x", "\u{3c0}\u{df}\u{e5} x"));
-    assert!(same("caf\u{e9}", "cafe\u{301}"));
-    assert!(!same("Jack of \u{2666}s", "jack of \u{2666}s"));
-    for good in
-        ["correct horse battery staple", "Correct Horse Battery Staple", "foo\u{1680}bar", " ", "\u{1f511}"]
-    {
-        assert!(Passphrase::new(good).is_ok(), "{good:?}");
+    for (typed, meant) in [
+        ("correct horse battery staple", "correct horse battery staple"),
+        ("Correct Horse Battery Staple", "Correct Horse Battery Staple"),
+        ("\u{3c0}\u{df}\u{e5}", "\u{3c0}\u{df}\u{e5}"),
+        ("Jack of \u{2666}s", "Jack of \u{2666}s"),
+        ("foo\u{1680}bar", "foo bar"),
+        ("\u{a0}\u{3000}\u{2009}\u{202f}\u{205f}", "     "),
+        ("cafe\u{301}", "caf\u{e9}"),
+        ("\u{1f511}", "\u{1f511}"),
+        // Compositions that NFC takes apart: it becomes longer.
+        ("\u{958}\u{fb2c}", "\u{915}\u{93c}\u{5e9}\u{5bc}\u{5c1}"),
+    ] {
+        assert_eq!(passphrase(typed).expose(), meant.as_bytes(), "{typed:?}");
     }
-    for bad in ["my cat is a \u{9}by", "a\u{0}", "line\n", "\u{ad}\u{7f}", "\u{378}"] {
+    for bad in ["my cat is a \u{9}by", "a\u{0}", "line\n", "\u{ad}\u{7f}", "\u{378}", "\u{2028}"] {
         assert_eq!(Passphrase::new(bad).unwrap_err(), InvalidPassphrase::Character, "{bad:?}");
     }
     assert_eq!(Passphrase::new("").unwrap_err(), InvalidPassphrase::Length);
     assert!(Passphrase::new(&"x".repeat(Passphrase::MAX_LEN)).is_ok());
     assert_eq!(Passphrase::new(&"x".repeat(Passphrase::MAX_LEN + 1)).unwrap_err(), InvalidPassphrase::Length);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::common::cases()))]
+
+    /// Ours is the profile's own enforcement, only wiped.
+    #[test]
+    fn passphrases_are_opaque_strings(text in "[a-c \u{a0}\u{300}-\u{303}\u{958}\u{1100}-\u{1112}\u{1161}\u{2000}-\u{200b}\u{3000}]{1,40}|.{1,40}") {
+        let enforced = OpaqueString::enforce(&*text).ok().map(|text| text.as_bytes().to_vec());
+        prop_assert_eq!(Passphrase::new(&text).ok().map(|passphrase| passphrase.expose().to_vec()), enforced);
+    }
 }
 
 #[test]
