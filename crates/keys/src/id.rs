@@ -4,8 +4,8 @@ use core::str::FromStr;
 /// The id of a user, a device or a server: 1 to [`Id::MAX_LEN`] characters of `a-z`, `0-9`, `.`, `_`, `-`, `+`, `@`,
 /// the first a letter or digit.
 ///
-/// So small an alphabet that no two ids look alike and every spelling is canonical: an id goes into derivations byte
-/// for byte. It is one cache line, and copied freely.
+/// So small an alphabet that every id has one spelling, and no two differ by case, script or composition only: an id
+/// goes into derivations byte for byte. It is one cache line, and copied freely. Ordered as its bytes are.
 ///
 /// ```
 /// # use symbolon_keys::Id;
@@ -59,6 +59,14 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl TryFrom<&[u8]> for Id {
+    type Error = InvalidId;
+
+    fn try_from(text: &[u8]) -> Result<Self, InvalidId> {
+        Self::from_bytes(text)
     }
 }
 

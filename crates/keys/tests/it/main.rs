@@ -9,10 +9,13 @@
 
 mod aead;
 mod common;
+mod debug;
 mod derivation;
 mod identity;
 mod identity_file;
 mod kem;
+mod labels;
 mod mac;
 mod passphrase;
+mod values;
 mod x25519;
