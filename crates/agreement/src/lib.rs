@@ -13,6 +13,8 @@ mod frame;
 pub mod hazmat;
 mod hello;
 mod initiator;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod noise;
 mod path;
 mod profile;

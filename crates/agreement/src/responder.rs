@@ -81,6 +81,12 @@ impl Responder {
         self.key.public_key()
     }
 
+    /// Whether every suite's first message proves the initiator.
+    #[cfg(feature = "net")]
+    pub(crate) fn proves_first(&self) -> bool {
+        self.suites.iter().all(|suite| suite.authenticates_first())
+    }
+
     /// Reads the body of a first message; on a connection whose first attempt was refused, with that attempt.
     ///
     /// # Errors

@@ -1,0 +1,93 @@
+//! Listening ports, drawn at random.
+
+use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use super::guests::draw;
+
+/// Below the ranges that Linux (32768 and up) and IANA (49152 and up) give to outgoing connections: a port taken from
+/// those would sooner or later be somebody's source port.
+const RANGE: RangeInclusive<u16> = 16_384..=32_767;
+
+/// How many ports are tried before an assignment does without.
+const TRIES: usize = 64;
+
+/// Connections that the kernel holds for us; the usual maximum.
+const BACKLOG: i32 = 1024;
+
+/// Draws ports and remembers which must rest.
+#[derive(Debug)]
+pub(super) struct Drawer {
+    ip: IpAddr,
+    candidates: Vec<u16>,
+    quarantine: Duration,
+    resting: Mutex<HashMap<u16, Instant>>,
+}
+
+impl Drawer {
+    pub(super) fn new(ip: IpAddr, range: Option<RangeInclusive<u16>>, quarantine: Duration) -> Self {
+        let candidates: Vec<u16> =
+            range.map_or_else(default_range, |range| range.filter(|port| *port != 0).collect());
+        Self { ip, candidates, quarantine, resting: Mutex::default() }
+    }
+
+    /// A listener on a port that nobody uses and that has not been used lately; none if none is found.
+    pub(super) fn draw(&self) -> Option<(u16, TcpListener)> {
+        self.lock().retain(|_, since| since.elapsed() < self.quarantine);
+        // In a small range every port is tried; in a large one, enough of them.
+        let candidates = self.candidates.len();
+        let few = candidates <= TRIES;
+        let start = draw(candidates);
+        (0..TRIES.min(candidates)).find_map(|n| {
+            let index = if few { start.checked_add(n)?.checked_rem(candidates)? } else { draw(candidates) };
+            let port = *self.candidates.get(index)?;
+            if self.lock().contains_key(&port) {
+                return None;
+            }
+            Some((port, listen(SocketAddr::new(self.ip, port)).ok()?))
+        })
+    }
+
+    /// Puts a port that was given up to rest: late claims must not reach whoever has it next.
+    pub(super) fn rest(&self, port: u16) {
+        self.lock().insert(port, Instant::now());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u16, Instant>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without `SO_REUSEADDR`, let alone `SO_REUSEPORT`: a port that is in use, or was a moment ago, is not shared.
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn default_range() -> Vec<u16> {
+    let outgoing = outgoing_range();
+    let free: Vec<u16> = RANGE.filter(|port| !outgoing.contains(port)).collect();
+    // A host that gives all its ports to outgoing connections: then from among them.
+    if free.is_empty() { RANGE.collect() } else { free }
+}
+
+/// The system's range for outgoing connections, where it says so.
+fn outgoing_range() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut bounds = text.split_whitespace().filter_map(|bound| bound.parse().ok());
+    match (bounds.next(), bounds.next()) {
+        (Some(low), Some(high)) => low..=high,
+        _ => 32_768..=65_535,
+    }
+}
