@@ -24,7 +24,9 @@ use zeroize::Zeroizing;
 mod protect;
 mod stretch;
 
-pub use protect::{MAX_CONTENT, OVERHEAD, ProtectError, UnprotectError, is_protected, protect, unprotect};
+pub use protect::{
+    MAX_CONTENT, OVERHEAD, ProtectError, UnprotectError, is_protected, params, protect, unprotect,
+};
 pub use stretch::{Argon2Params, InvalidParams, OutOfMemory, stretch};
 
 /// A passphrase in the one form that every keyboard and system gives it: the profile `OpaqueString` of RFC 8265.

@@ -65,12 +65,7 @@ pub fn protect<R: CryptoRng + ?Sized>(
 /// [`UnprotectError`]. Everything is checked before the stretching; the costs it accepts are capped by
 /// [`Argon2Params`].
 pub fn unprotect(passphrase: &Passphrase, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnprotectError> {
-    let mut reader = Reader::new(file);
-    let header = Header::read(&mut reader)?;
-    let (sealed, tag) = reader.rest().split_last_chunk::<TAG_LEN>().ok_or(UnprotectError::Malformed)?;
-    if sealed.len() > MAX_CONTENT {
-        return Err(UnprotectError::Malformed);
-    }
+    let (header, sealed, tag) = parse(file)?;
     let key = header.key(passphrase)?;
 
     let mut content = Zeroizing::new(Vec::new());
@@ -86,23 +81,38 @@ pub fn is_protected(file: &[u8]) -> bool {
     file.starts_with(&MAGIC)
 }
 
+/// What opening `file` will cost, without opening it: to decide where to do it, or whether to.
+///
+/// # Errors
+/// As [`unprotect`], but for [`UnprotectError::Rejected`] and [`UnprotectError::OutOfMemory`].
+pub fn params(file: &[u8]) -> Result<Argon2Params, UnprotectError> {
+    Ok(parse(file)?.0.params)
+}
+
+/// Header, what is sealed, tag.
+fn parse(file: &[u8]) -> Result<(Header, &[u8], &[u8; TAG_LEN]), UnprotectError> {
+    let mut reader = Reader::new(file);
+    reader.expect(&MAGIC).map_err(|_| UnprotectError::NotProtected)?;
+    match reader.u8()? {
+        VERSION => {}
+        other => return Err(UnprotectError::Version(other)),
+    }
+    let salt = reader.array()?;
+    let costs = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let (sealed, tag) = reader.rest().split_last_chunk().ok_or(UnprotectError::Malformed)?;
+    if sealed.len() > MAX_CONTENT {
+        return Err(UnprotectError::Malformed);
+    }
+    let params = Argon2Params::new(costs.0, costs.1, costs.2)?;
+    Ok((Header { salt, params }, sealed, tag))
+}
+
 struct Header {
     salt: [u8; SALT_LEN],
     params: Argon2Params,
 }
 
 impl Header {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, UnprotectError> {
-        reader.expect(&MAGIC).map_err(|_| UnprotectError::NotProtected)?;
-        match reader.u8()? {
-            VERSION => {}
-            other => return Err(UnprotectError::Version(other)),
-        }
-        let salt = reader.array()?;
-        let params = Argon2Params::new(reader.u32()?, reader.u32()?, reader.u32()?)?;
-        Ok(Self { salt, params })
-    }
-
     fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let Self { salt, params } = self;
         let [m, t, p] = [params.memory_kib(), params.passes(), params.lanes()].map(u32::to_be_bytes);

@@ -11,6 +11,7 @@ mod aead;
 mod common;
 mod debug;
 mod derivation;
+mod fuzz;
 mod identity;
 mod identity_file;
 mod kem;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use symbolon_keys::passphrase::{
     Argon2Params, InvalidParams, InvalidPassphrase, OVERHEAD, Passphrase, ProtectError, UnprotectError,
-    is_protected, protect, stretch, unprotect,
+    is_protected, params as cost, protect, stretch, unprotect,
 };
 
 use crate::common::{Counter, bytes, number, text, vectors};
@@ -37,6 +37,7 @@ fn vectors_both_ways() {
         let mut salt = Counter::fixed(bytes(&case["salt"]));
         assert_eq!(protect(&key, params(&case), &content, &mut salt).unwrap(), file);
         assert!(is_protected(&file));
+        assert_eq!(cost(&file), Ok(params(&case)));
         assert_eq!(file.len(), content.len() + OVERHEAD);
     }
 }
@@ -48,6 +49,9 @@ fn bad_vectors_are_refused_each_for_its_reason() {
     for case in cases {
         let error = unprotect(&passphrase(text(&case["passphrase"])), &bytes(&case["file"])).unwrap_err();
         assert_eq!(format!("{error:?}"), text(&case["error"]), "{}", case["name"]);
+        // What can be known without the passphrase is.
+        let known = cost(&bytes(&case["file"])).err();
+        assert_eq!(known, (error != UnprotectError::Rejected).then_some(error), "{}", case["name"]);
     }
 }
 
