@@ -137,4 +137,6 @@ labels! {
 
     /// What a server keeps secret beside the four keys of its identity, from the identity's seed.
     SERVER_SECRETS = "symbolon/server/secrets/v1";
+    /// The ids behind a voucher: its account, and the transfers made with it.
+    VOUCHER = "symbolon/server/voucher/v1";
 }

@@ -24,6 +24,12 @@ macro_rules! random_id {
                 Self(bytes)
             }
 
+            /// The one of these 16 bytes.
+            #[must_use]
+            $vis const fn new(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
             /// Its 16 bytes.
             #[must_use]
             $vis const fn as_bytes(&self) -> &[u8; 16] {
