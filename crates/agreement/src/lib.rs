@@ -23,6 +23,8 @@ mod responder;
 mod suite;
 mod ticket;
 mod tickets;
+#[cfg(all(test, feature = "hazmat"))]
+mod vectors;
 
 // The public interface is:
 pub use assignment::{Assignment, MAX_APPLICATION_LEN, MAX_TTL, TicketId};

@@ -79,7 +79,7 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    pub(super) const fn new(x: RootKey, h: [u8; 32]) -> Self {
+    pub(crate) const fn new(x: RootKey, h: [u8; 32]) -> Self {
         Self { x, h }
     }
 

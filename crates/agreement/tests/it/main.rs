@@ -2,3 +2,16 @@
 
 mod net;
 mod noise;
+mod profile;
+mod steps;
+
+/// `message` with a bit of each byte flipped, cut at every place, and with a byte more.
+fn tampered(message: &[u8]) -> Vec<Vec<u8>> {
+    let flipped = (0..message.len()).map(|n| {
+        let mut bad = message.to_vec();
+        bad[n] ^= 1 << (n % 8);
+        bad
+    });
+    let cut = (0..message.len()).map(|n| message[..n].to_vec());
+    flipped.chain(cut).chain([[message, &[0]].concat()]).collect()
+}
