@@ -9,6 +9,8 @@ extern crate alloc;
 )]
 mod aead;
 mod backend;
+#[cfg(all(feature = "getrandom", feature = "std"))]
+mod buffered_rng;
 mod dh;
 mod error;
 mod id;
@@ -31,6 +33,8 @@ pub mod wire;
 // The public interface is:
 pub use aead::{OneTimeKey, TAG_LEN};
 pub use backend::Backend;
+#[cfg(all(feature = "getrandom", feature = "std"))]
+pub use buffered_rng::BufferedRng;
 pub use dh::{
     Age, AgePublicKey, AgeSecretKey, DhPublicKey, DhSecretKey, Noise, NoisePublicKey, NoiseSecretKey,
     Protocol, SharedSecret, Table, TablePublicKey, TableSecretKey,
