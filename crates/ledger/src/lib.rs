@@ -9,12 +9,20 @@ pub mod apply;
 mod batch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod frame;
+pub mod frame;
 mod id;
+#[cfg(feature = "std")]
+mod issue;
 mod journal;
-mod lane;
+pub mod lane;
+#[cfg(feature = "std")]
+pub mod material;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "std")]
+mod pad;
+#[cfg(feature = "std")]
+mod source;
 mod state;
 mod store;
 mod transfer;
@@ -25,9 +33,20 @@ pub use amount::Amount;
 pub use batch::{Batch, Fence, Op, Outcome, Refusal, Refused};
 pub use frame::MAX_FRAME;
 pub use id::{AccountId, BatchId, Generation, Instance, OutboxId, OwnerId, PadId, RequestId, TransferId};
+#[cfg(feature = "std")]
+pub use issue::{Issue, IssueError, PadSink};
 pub use journal::{Entry, Event, Head, JournalFault, Verifier};
 #[cfg(feature = "std")]
+pub use material::{
+    Claim, Erased, FileSink, Folder, MaterialError, MemoryMaterial, PadHalf, PadHeader, PadMaterial,
+    SinglePad,
+};
+#[cfg(feature = "std")]
 pub use memory::{Fault, MemoryStore, MemoryTables};
+#[cfg(feature = "std")]
+pub use pad::{Message, Pad, PadError, Policy, Provision, Remaining, Seal};
+#[cfg(feature = "std")]
+pub use source::{GeneratorSource, Physical, ReaderSource, Source, SourceError};
 pub use state::{Lease, OutboxEntry, PadMode, PadRow, PadStatus, ReceiveRow, RequestRow, SendRow};
 pub use store::{CommitError, LedgerStore, StorageError};
 pub use transfer::{Transfer, TransferKind, TransferRow};

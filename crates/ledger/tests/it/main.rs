@@ -1,3 +1,13 @@
-//! Integration tests of `symbolon-ledger`.
+//! Integration tests of `symbolon-ledger`, with all its features on (see the dev-dependencies).
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::panic_in_result_fn,
+    clippy::std_instead_of_alloc,
+    reason = "tests may panic, and have std"
+)]
 
+mod frames;
+mod pads;
 mod stores;
+mod world;

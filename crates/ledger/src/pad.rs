@@ -1,0 +1,294 @@
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::{Mutex as Lock, PoisonError};
+
+use symbolon_keys::{Backend, UnixTime};
+use tokio::sync::Mutex;
+
+mod attach;
+mod error;
+mod open;
+mod provision;
+mod seal;
+
+pub use error::PadError;
+pub use open::Message;
+pub use provision::Provision;
+pub use seal::Seal;
+
+use open::Receiver;
+use seal::Sender;
+
+use crate::issue::{Issue, IssueError, PadSink};
+use crate::material::{Erased, PadHalf, PadHeader};
+use crate::source::Source;
+use crate::{
+    AccountId, Amount, Batch, CommitError, Fence, LedgerStore, Op, Outcome, PadId, PadMode, PadStatus,
+    Refusal,
+};
+
+/// One end of a pad, attached to its ledger and its material: it seals and opens, and uses no byte twice.
+///
+/// One process owns a pad at a time, through one handle. Both directions can be used at once; within one, messages take
+/// turns. If a handle cannot know any more what is durable, it dies ([`PadError::Dead`]) and the pad is attached anew.
+///
+/// ```
+/// # use symbolon_ledger::*;
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let (a, b, ledger_a, ledger_b) =
+/// #     (MemoryMaterial::new(), MemoryMaterial::new(), MemoryStore::new(), MemoryStore::new());
+/// let id = Issue::new(1 << 16).unwitnessed().run(GeneratorSource::os(), &mut a.sink(), &mut b.sink())?;
+/// Pad::provision(&ledger_a, &a, Provision::new(id)).await?;
+/// Pad::provision(&ledger_b, &b, Provision::new(id)).await?;
+///
+/// let (alice, bob) = (Pad::attach(&ledger_a, &a, id).await?, Pad::attach(&ledger_b, &b, id).await?);
+/// let frame = alice.seal(b"hello").commit().await?;
+/// assert_eq!(*bob.open(&frame).await?, *b"hello");
+/// assert!(bob.open(&frame).await.is_err()); // once
+/// # Ok::<(), Box<dyn core::error::Error>>(()) }).unwrap();
+/// ```
+pub struct Pad<S, H> {
+    store: S,
+    half: H,
+    fence: Fence,
+    policy: Policy,
+    /// The process that attached it. A fork has the same memory, and must not use it.
+    process: u32,
+    value: Option<AccountId>,
+    life: Lock<Life>,
+    sender: Mutex<Sender>,
+    receiver: Mutex<Receiver>,
+    rejected: AtomicU64,
+}
+
+/// What the handle knows of itself.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    status: PadStatus,
+    dead: bool,
+    left: Remaining,
+}
+
+impl Pad<(), ()> {
+    /// Issues a pad of so many bytes, half of them for each lane, with the peer as a witness; [`Issue`] has more to say.
+    ///
+    /// # Errors
+    /// [`IssueError`]; then there is no half of it anywhere.
+    pub fn issue<R: Source>(
+        bytes: u64,
+        value: Amount,
+        mode: PadMode,
+        source: R,
+        server: &mut impl PadSink,
+        user: &mut impl PadSink,
+    ) -> Result<PadId, IssueError> {
+        Issue::new(bytes).value(value).mode(mode).run(source, server, user)
+    }
+}
+
+impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> PadId {
+        self.fence.pad
+    }
+
+    /// What was fixed when it was issued.
+    #[must_use]
+    pub fn header(&self) -> &PadHeader {
+        self.half.header()
+    }
+
+    /// Whether it can be used.
+    #[must_use]
+    pub fn status(&self) -> PadStatus {
+        self.life().status
+    }
+
+    /// How many frames were refused because they were not authentic. They cost nothing else.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// What is left of both lanes, exactly.
+    #[must_use]
+    pub fn remaining(&self) -> Remaining {
+        self.life().left
+    }
+
+    /// Gives the pad back: burns what is reserved and not used, destroys what is used, and lets others attach it.
+    ///
+    /// # Errors
+    /// [`PadError`]; the handle is gone even then, and the lease lasts until it ends.
+    pub async fn detach(self) -> Result<Erased, PadError> {
+        self.alive()?;
+        let erased = self.destroy().await?;
+        self.commit([Op::Detach { fence: self.fence }]).await?;
+        Ok(erased)
+    }
+
+    /// Closes the pad for good, by its owner's will: what is left of the value goes to the refund account.
+    ///
+    /// # Errors
+    /// [`PadError`] if that cannot be committed.
+    pub async fn close(&self) -> Result<(), PadError> {
+        self.alive()?;
+        self.commit([Op::Close { fence: self.fence, status: PadStatus::Closed }]).await?;
+        Ok(())
+    }
+
+    /// Destroys what is used of both lanes, now.
+    ///
+    /// # Errors
+    /// [`PadError::Material`] if it cannot be overwritten.
+    pub async fn destroy(&self) -> Result<Erased, PadError> {
+        let sent = self.sender.lock().await.destroy(&self.half)?;
+        let received = self.receiver.lock().await.destroy(&self.half)?;
+        Ok(if sent == Erased::Overwritten { received } else { sent })
+    }
+
+    fn life(&self) -> Life {
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_life(&self, change: impl FnOnce(&mut Life)) {
+        change(&mut self.life.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Nothing is done by a handle that is dead, or was carried into another process by a fork.
+    fn alive(&self) -> Result<(), PadError> {
+        if std::process::id() != self.process {
+            return Err(PadError::Forked);
+        }
+        if self.life().dead { Err(PadError::Dead) } else { Ok(()) }
+    }
+
+    /// What of a lane is of use: less than the smallest frame is not.
+    fn usable(&self, left: u64) -> u64 {
+        if left < self.half.header().mode.min_cost() { 0 } else { left }
+    }
+
+    /// Whether the pad comes to its end: with a value, when either lane does; without, when both do.
+    const fn is_spent(&self, left: Remaining) -> bool {
+        if self.value.is_some() {
+            left.send == 0 || left.receive == 0
+        } else {
+            left.send == 0 && left.receive == 0
+        }
+    }
+
+    async fn commit(&self, ops: impl IntoIterator<Item = Op>) -> Result<Vec<Outcome>, PadError> {
+        let batch = ops.into_iter().fold(Batch::new(UnixTime::now()), Batch::with);
+        let committed = self.store.commit(batch).await;
+        match &committed {
+            Ok(outcomes) => {
+                for outcome in outcomes {
+                    if let Outcome::Ended { pad, status } = outcome
+                        && *pad == self.fence.pad
+                    {
+                        self.set_life(|life| life.status = *status);
+                    }
+                }
+            }
+            Err(CommitError::Refused(refused)) => match refused.why {
+                Refusal::NotOpen(status) => self.set_life(|life| life.status = status),
+                Refusal::Fenced { .. } | Refusal::OtherGeneration | Refusal::NoSuchPad(_) => {
+                    self.set_life(|life| life.dead = true);
+                }
+                _ => {}
+            },
+            Err(_) => {}
+        }
+        Ok(committed?)
+    }
+}
+
+impl<S, H: fmt::Debug> fmt::Debug for Pad<S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store: _, half, fence, policy, life, .. } = self;
+        f.debug_struct("Pad")
+            .field("half", half)
+            .field("fence", fence)
+            .field("policy", policy)
+            .field("life", life)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is left of a pad: bytes, or keys of a key sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Remaining {
+    /// Of the lane that we send on; zero when it has no room for another message.
+    pub send: u64,
+    /// Of the lane that the peer sends on.
+    pub receive: u64,
+}
+
+/// How a pad is used by this process.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Policy {
+    reserve: Option<u64>,
+    destroy: u64,
+    lease: Duration,
+    takeover: bool,
+    income: Option<AccountId>,
+    backend: Backend,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            reserve: None,
+            destroy: 64 << 10,
+            lease: Duration::ZERO,
+            takeover: true,
+            income: None,
+            backend: Backend::best(),
+        }
+    }
+}
+
+impl Policy {
+    /// Reserves so many bytes (or keys) at a time: one durable write for all of them, and a crash burns what is left.
+    /// At most [`PadMode::max_batch`]. Without this, 64 KiB (or 16 keys), and at most a 64th of the lane.
+    pub const fn reserve(mut self, bytes: u64) -> Self {
+        self.reserve = Some(bytes);
+        self
+    }
+
+    fn batch(&self, mode: PadMode, lane_len: u64) -> u64 {
+        let usual = if mode == PadMode::KeySequence { 16 } else { 64 << 10 };
+        self.reserve.unwrap_or_else(|| usual.min(lane_len / 64)).min(mode.max_batch())
+    }
+
+    /// Destroys what is used whenever it has become so many bytes.
+    pub const fn destroy_every(mut self, bytes: u64) -> Self {
+        self.destroy = bytes;
+        self
+    }
+
+    /// Leaves other processes alone while their lease lasts, and asks the same of them for `duration` after each
+    /// reservation. Without this, whoever holds the half takes the pad: right where the half's lock works.
+    pub const fn lease(mut self, duration: Duration) -> Self {
+        self.lease = duration;
+        self.takeover = false;
+        self
+    }
+
+    /// The account that [`Seal::charge`] pays to.
+    pub const fn income(mut self, account: AccountId) -> Self {
+        self.income = Some(account);
+        self
+    }
+
+    /// Lets the inner AEAD run on `backend`.
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+}

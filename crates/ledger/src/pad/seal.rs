@@ -1,0 +1,227 @@
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use rand_core::Rng;
+use symbolon_keys::{BufferedRng, UnixTime};
+
+use super::Pad;
+use crate::frame::{LaneCipher, request_id};
+use crate::lane::{SendLane, Short};
+use crate::material::{Erased, MaterialError, PadHalf};
+use crate::{
+    Amount, BatchId, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadStatus, Refusal, Refused,
+    RequestId, SendRow, Transfer, TransferId,
+};
+
+/// Our lane, its cipher, and what of it is still to be destroyed.
+#[derive(Debug)]
+pub(super) struct Sender {
+    cipher: LaneCipher,
+    lane: SendLane,
+    random: BufferedRng,
+    destroyed: u64,
+}
+
+impl Sender {
+    pub(super) fn new(cipher: LaneCipher, row: &SendRow) -> Self {
+        // What an earlier owner left of its reservation is burnt. What it had not destroyed yet, at most two maximal
+        // batches, is destroyed with the first of ours.
+        let lane = SendLane::new(row.len, row.reserved);
+        let lag = cipher.lane().mode.max_batch().saturating_mul(2);
+        Self { cipher, lane, random: BufferedRng::new(), destroyed: row.from.saturating_sub(lag) }
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        self.lane.left()
+    }
+
+    pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {
+        destroy(half, self.cipher.lane().lane, &mut self.destroyed, self.lane.cursor())
+    }
+}
+
+/// Destroys a lane from `done` up to `end`.
+pub(super) fn destroy<H: PadHalf>(
+    half: &H,
+    lane: u8,
+    done: &mut u64,
+    end: u64,
+) -> Result<Erased, MaterialError> {
+    let unit = half.header().unit();
+    let range: Range<u64> = done.saturating_mul(unit)..end.saturating_mul(unit);
+    let erased = half.destroy(lane, range)?;
+    *done = end;
+    Ok(erased)
+}
+
+/// A message to be sealed, and what is to be committed with it. Nothing happens before [`commit`](Self::commit).
+#[must_use = "nothing is sealed before `commit`"]
+#[derive(Debug)]
+pub struct Seal<'a, S, H> {
+    pad: &'a Pad<S, H>,
+    message: &'a [u8],
+    request: Option<RequestId>,
+    charge: Option<Amount>,
+    credit: Option<Amount>,
+    steps: Vec<Op>,
+}
+
+impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
+    /// Seals a message for the peer.
+    pub const fn seal<'a>(&'a self, message: &'a [u8]) -> Seal<'a, S, H> {
+        Seal { pad: self, message, request: None, charge: None, credit: None, steps: Vec::new() }
+    }
+
+    /// Makes the next reservation durable, if `needed` is more than is ready.
+    async fn reserve(&self, sender: &mut Sender, needed: u64) -> Result<(), PadError> {
+        let header = self.half.header();
+        let batch_size = self.policy.batch(header.mode, header.lane_len(header.lane));
+        let short = |Short { left, needed }| PadError::Exhausted { left, needed };
+        // Twice at most: what an abandoned attempt of ours had reserved is burnt first.
+        loop {
+            let Some(reservation) = sender.lane.reservation(needed, batch_size).map_err(short)? else {
+                return Ok(());
+            };
+            let (lane, range) = (*sender.cipher.lane(), reservation.range().clone());
+            let batch = BatchId::generate(&mut sender.random);
+            let reserve = Op::Reserve {
+                fence: self.fence,
+                generation: lane.generation,
+                from: range.start,
+                to: range.end,
+                batch,
+            };
+            let until = UnixTime::now().saturating_add(self.policy.lease);
+            let renew = (!self.policy.takeover).then_some(Op::Renew { fence: self.fence, until });
+            match self.commit([Some(reserve), renew].into_iter().flatten()).await {
+                Ok(_) => {}
+                // We hold the lease, so it was we who reserved further, and never heard of it.
+                Err(PadError::Commit(CommitError::Refused(Refused {
+                    why: Refusal::NotNext { reserved },
+                    ..
+                }))) if reserved > range.start => {
+                    sender.lane.burn_to(reserved);
+                    continue;
+                }
+                Err(PadError::Commit(CommitError::Refused(Refused {
+                    why: Refusal::NotNext { .. }, ..
+                }))) => {
+                    // The ledger went backwards under us.
+                    self.set_life(|life| life.dead = true);
+                    return Err(PadError::Dead);
+                }
+                Err(error) => return Err(error),
+            }
+            let raised = self.half.raise(lane.lane, range.end.saturating_mul(self.half.header().unit()));
+            if let Err(error) = raised {
+                sender.lane.burn_to(range.end);
+                return Err(error.into());
+            }
+            sender.lane.granted(reservation, |out| self.half.read(lane.lane, range.start, out))?;
+            if sender.lane.cursor().saturating_sub(sender.destroyed) >= self.policy.destroy {
+                // It is tried again; `destroy` and `detach` tell if it keeps failing.
+                let _ = sender.destroy(&self.half);
+            }
+            return Ok(());
+        }
+    }
+}
+
+impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
+    /// It answers this request: a repetition of the request gets these bytes again.
+    pub const fn answering(mut self, request: RequestId) -> Self {
+        self.request = Some(request);
+        self
+    }
+
+    /// The value of the pad goes down by `fee`, to the [income account](super::Policy::income). The transfer's id is
+    /// that of the request.
+    pub const fn charge(mut self, fee: Amount) -> Self {
+        self.charge = Some(fee);
+        self
+    }
+
+    /// The value of the pad goes up by `fee`, from the income account: the user rendered a service (L30).
+    pub const fn credit(mut self, fee: Amount) -> Self {
+        self.credit = Some(fee);
+        self
+    }
+
+    /// This transfer is applied too, such as the capture of what was held when the service was quoted.
+    pub fn transfer(mut self, transfer: Transfer) -> Self {
+        self.steps.push(Op::Transfer(transfer));
+        self
+    }
+
+    /// This is to be done elsewhere too.
+    pub fn enqueue(mut self, entry: OutboxEntry) -> Self {
+        self.steps.push(Op::Enqueue(entry));
+        self
+    }
+
+    /// Seals the message and commits everything that belongs to it, at once; then gives the frame.
+    ///
+    /// # Errors
+    /// [`PadError::Exhausted`] if the lane has no room; [`PadError::Commit`] if value is lacking, or the outcome is
+    /// unknown: then the frame is lost, its bytes are burnt, and the same answer can be committed again.
+    pub async fn commit(self) -> Result<Vec<u8>, PadError> {
+        let Self { pad, message, .. } = &self;
+        pad.alive()?;
+        if pad.status() != PadStatus::Open {
+            return Err(PadError::NotOpen(pad.status()));
+        }
+        if pad.half.header().witnessed {
+            return Err(PadError::Unwitnessed);
+        }
+        let mode = pad.half.header().mode;
+        let needed = mode.cost(message.len()).map_err(|_| PadError::TooLong)?;
+        let mut guard = pad.sender.lock().await;
+        let sender = &mut *guard;
+        pad.reserve(sender, needed).await?;
+        // Again, as the reservation took its time.
+        pad.alive()?;
+        let mut random = [0; 32];
+        sender.random.fill_bytes(&mut random);
+        let chunk = sender.lane.take(needed).ok_or(PadError::Dead)?;
+        let mut frame = Vec::new();
+        sender.cipher.seal(chunk, &random, message, &mut frame).map_err(|_| PadError::TooLong)?;
+        let send = pad.usable(sender.left());
+        pad.set_life(|life| life.left.send = send);
+        let steps = self.steps(&frame, pad.is_spent(pad.remaining()))?;
+        if steps.is_empty() {
+            return Ok(frame);
+        }
+        match pad.commit(steps).await {
+            Ok(_) => Ok(frame),
+            // It had been committed, and we never heard of it: that answer stands.
+            Err(PadError::Commit(CommitError::Refused(Refused {
+                why: Refusal::Answered(request), ..
+            }))) => {
+                let row = pad.store.request(pad.fence.pad, request).await?;
+                row.and_then(|row| row.reply).ok_or(PadError::Unanswered(request))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn steps(&self, frame: &[u8], spent: bool) -> Result<Vec<Op>, PadError> {
+        let fence = self.pad.fence;
+        let mut steps = Vec::new();
+        if let Some(request) = self.request {
+            steps.push(Op::Answer { fence, request, frame: frame.to_vec() });
+        }
+        let moved = self.charge.map(|fee| (fee, true)).or_else(|| self.credit.map(|fee| (fee, false)));
+        if let Some((fee, down)) = moved.filter(|(fee, _)| !fee.is_zero()) {
+            let (value, income) = self.pad.value.zip(self.pad.policy.income).ok_or(PadError::NoAccount)?;
+            let request = self.request.unwrap_or_else(|| request_id(frame));
+            let (from, to) = if down { (value, income) } else { (income, value) };
+            let id = TransferId::from(*request.as_bytes());
+            steps.push(Op::Transfer(Transfer::post(id, from, to, fee)));
+        }
+        steps.extend(self.steps.iter().cloned());
+        if spent {
+            steps.push(Op::Close { fence, status: PadStatus::PadSpent });
+        }
+        Ok(steps)
+    }
+}
