@@ -6,7 +6,7 @@ use core::future::Future;
 use symbolon_keys::wire::{Malformed, Reader, put_lp};
 use symbolon_keys::{Id, Rejected, Signature, SigningKey, UnixTime, VerifyingKey, label};
 
-use crate::document::{ApprovalId, Document};
+use crate::document::Document;
 use crate::store::{ApprovalStore, StoreError};
 
 /// The most bytes of user information.
@@ -178,15 +178,38 @@ impl SignedApproval {
         if now >= document.expires || self.at >= document.expires {
             return Err(ApprovalError::Expired);
         }
-        Ok(Verified { document, signer: self.signer, user_info: self.user_info.clone(), at: self.at })
+        let Self { signer, user_info, at, signature: _ } = self;
+        Ok(Verified(Consent { document, signer: *signer, user_info: user_info.clone(), at: *at }))
     }
 }
 
-/// An approval whose signature holds. It may have been used before.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An approval whose signature holds. It may have been used before; [`Verified::spend`] tells.
+#[derive(Debug)]
 #[must_use = "`spend` it before acting upon it"]
+pub struct Verified(Consent);
+
+impl Verified {
+    /// What was approved, to look at.
+    #[must_use]
+    pub const fn document(&self) -> &Document {
+        &self.0.document
+    }
+
+    /// Commits that the approval is used, durably; what comes out may be acted upon.
+    ///
+    /// # Errors
+    /// [`ApprovalError::Replay`] if it was used before; [`ApprovalError::Store`] if it is unknown whether the commit
+    /// happened.
+    pub async fn spend<S: ApprovalStore>(self, store: &S) -> Result<Consent, ApprovalError> {
+        let Document { id, expires, .. } = self.0.document;
+        if store.spend(&id, expires).await? { Ok(self.0) } else { Err(ApprovalError::Replay) }
+    }
+}
+
+/// What a person agreed to, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct Consent {
     /// What was approved.
     pub document: Document,
     /// By whom.
@@ -195,24 +218,6 @@ pub struct Verified {
     pub user_info: String,
     /// When, by their clock.
     pub at: UnixTime,
-}
-
-impl Verified {
-    /// Commits that the approval is used, durably; then the caller may act upon it.
-    ///
-    /// # Errors
-    /// [`ApprovalError::Replay`] if it was used before; [`ApprovalError::Store`] if it is unknown whether the commit
-    /// happened.
-    pub async fn spend<S: ApprovalStore>(self, store: &S) -> Result<Self, ApprovalError> {
-        let new = store.spend(self.id(), self.document.expires).await?;
-        if new { Ok(self) } else { Err(ApprovalError::Replay) }
-    }
-
-    /// The name of the document.
-    #[must_use]
-    pub const fn id(&self) -> &ApprovalId {
-        &self.document.id
-    }
 }
 
 /// Why something is not approved.

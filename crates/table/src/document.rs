@@ -157,7 +157,7 @@ impl Document {
             ("To", self.payee.to_string()),
             ("Reference", self.reference.clone()),
             ("Text", self.text.clone()),
-            ("Valid until", utc(self.expires)),
+            ("Until", utc(self.expires)),
             ("Order", self.id.to_string()),
         ];
         screen.pages(&fields)

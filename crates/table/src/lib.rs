@@ -22,6 +22,7 @@ mod memory;
 mod message;
 #[cfg(feature = "std")]
 mod own;
+mod padding;
 mod pair;
 #[cfg(feature = "std")]
 mod peer;
@@ -38,7 +39,7 @@ mod table;
 
 // The public interface is:
 pub use approval::{
-    Answer, Approval, ApprovalError, Approved, Approver, MAX_USER_INFO, SignedApproval, Verified,
+    Answer, Approval, ApprovalError, Approved, Approver, Consent, MAX_USER_INFO, SignedApproval, Verified,
 };
 pub use directory::{Directory, MAX_RECORDS};
 #[cfg(feature = "std")]
@@ -52,6 +53,7 @@ pub use mailbox::{Cursor, DepositError, MAX_PAGE, Mailbox, MailboxLimits, PollEr
 #[cfg(feature = "std")]
 pub use memory::MemoryStore;
 pub use message::{Header, MAX_MESSAGE_LEN, MessageId, open, seal};
+pub use padding::{pad, unpad};
 pub use pair::{PairRoot, Party};
 #[cfg(feature = "std")]
 pub use policy::{OnChange, Policy};

@@ -1,3 +1,21 @@
-//! Integration tests of `symbolon-table`.
+//! Integration tests of `symbolon-table`, with all its features on (see the dev-dependencies).
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::panic_in_result_fn,
+    clippy::std_instead_of_alloc,
+    reason = "tests may panic, and have std"
+)]
 
+mod approval;
+mod bad_cases;
+mod directory;
+mod fixture;
+mod inbox;
+mod mailbox;
+mod messages;
+mod padding;
+mod pairs;
 mod stores;
+mod table;
+mod vectors;
