@@ -25,7 +25,6 @@ mod users;
 pub use audit::{Event, Refusal};
 pub use receive::{Receipt, Receiving};
 pub use rotation::RewrapJob;
-pub use users::UserParameters;
 
 /// Keeps users' envelopes under the private server key, and hands them out re-wrapped.
 ///

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 use sha2::Sha256;
 use symbolon_keys::hazmat::ChaChaPoly;
 use symbolon_keys::{Backend, Label, MacKey, RootKey, Secret, extract};
+use zeroize::Zeroize;
 
 use crate::error::OpenError;
 use crate::header::Header;
@@ -74,4 +75,32 @@ impl fmt::Debug for FileKey {
         let Self(_) = self;
         f.write_str("FileKey(..)")
     }
+}
+
+/// `LabeledExtract` of RFC 9180, 4.
+pub(crate) fn labeled_extract(suite: &[u8], salt: &[u8], label: &[u8], ikm: &[u8]) -> Secret<32> {
+    let mut extract = hkdf::HkdfExtract::<Sha256>::new(Some(salt));
+    for part in [b"HPKE-v1", suite, label, ikm] {
+        extract.input_ikm(part);
+    }
+    let (mut prk, _) = extract.finalize();
+    let secret = Secret::init_with(|out| out.copy_from_slice(&prk));
+    prk.zeroize();
+    secret
+}
+
+/// `LabeledExpand` of RFC 9180, 4.
+pub(crate) fn labeled_expand<const N: usize>(
+    suite: &[u8],
+    prk: &Secret<32>,
+    label: &[u8],
+    info: &[u8],
+) -> Secret<N> {
+    let [.., high, low] = (N as u64).to_be_bytes();
+    let parts = [&[high, low], b"HPKE-v1".as_slice(), suite, label, info];
+    // The key has the right length, and so few bytes are always to be had: the error cannot come.
+    Secret::init_with(|out| {
+        let hkdf = Hkdf::<Sha256>::from_prk(prk.expose());
+        hkdf.ok().and_then(|hkdf| hkdf.expand_multi_info(&parts, out).ok()).unwrap_or_default();
+    })
 }

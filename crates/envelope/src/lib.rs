@@ -3,22 +3,35 @@
 
 extern crate alloc;
 
+mod armor;
+#[cfg(feature = "std")]
+mod armor_io;
+#[cfg(feature = "std")]
+mod batch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
 #[cfg(feature = "std")]
 mod custodian;
+#[cfg(feature = "passphrase")]
+mod derive;
 mod error;
 mod expect;
 mod file_key;
 mod header;
+mod hybrid;
+#[cfg(feature = "std")]
+mod io;
 mod joint;
+mod key_string;
 #[cfg(feature = "std")]
 mod memory;
 mod open;
 mod payload;
 mod records;
 mod rewrap;
+#[cfg(feature = "passphrase")]
+mod scrypt;
 mod seal;
 mod server_keys;
 mod shared_key;
@@ -28,16 +41,25 @@ mod wrap;
 mod x25519;
 
 // The public interface is:
+#[cfg(feature = "passphrase")]
+pub use self::scrypt::ScryptKey;
+pub use armor::{ArmorError, ArmorReader, ArmorWriter, armor, dearmor, is_armored};
+#[cfg(feature = "std")]
+pub use armor_io::{Armor, Dearmor};
 pub use context::{Context, Policy};
 #[cfg(feature = "std")]
-pub use custodian::{
-    Custodian, CustodianError, Delivery, Event, Receipt, Receiving, Refusal, RewrapJob, UserParameters,
-};
+pub use custodian::{Custodian, CustodianError, Delivery, Event, Receipt, Receiving, Refusal, RewrapJob};
+#[cfg(feature = "passphrase")]
+pub use derive::{AccountSecret, DeriveError};
 pub use error::{ContextError, HeaderError, OpenError, PayloadError, RewrapError, SealError};
 pub use expect::Expect;
 pub use file_key::FileKey;
 pub use header::{Header, HeaderReader, MAX_HEADER, MAX_STANZAS};
+pub use hybrid::{HYBRID_PUBLIC_LEN, HybridPublicKey, HybridSecretKey};
+#[cfg(feature = "std")]
+pub use io::{MAX_THREADS, Opener, Sealer};
 pub use joint::{Binding, Company, Identity, Recipient};
+pub use key_string::{AgeIdentity, AgeRecipient, InvalidKeyString};
 #[cfg(feature = "std")]
 pub use memory::{MemoryRecords, MemoryUpload, MemoryUserKeys};
 pub use open::{Open, OpenStream, Opened, open};
@@ -50,4 +72,4 @@ pub use seal::seal;
 pub use server_keys::{RingError, ServerKey, ServerKeys};
 pub use shared_key::{SharedKey, UserKey};
 pub use stanza::Stanza;
-pub use user_keys::{Derivation, UserKeyRow, UserKeyStore, UserState};
+pub use user_keys::{Derivation, UserKeyRow, UserKeyStore, UserParameters, UserState};

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::context::Context;
 use crate::error::{HeaderError, OpenError};
 use crate::expect::Expect;
+use crate::file_key::FileKey;
 use crate::header::{Header, HeaderReader};
 use crate::joint::{self, Identity};
 use crate::payload::{self, PayloadOpener};
@@ -26,13 +27,15 @@ pub fn open(identity: &dyn Identity, expect: Expect, sealed: &[u8]) -> Result<Op
 pub struct Open<'a> {
     identities: &'a [&'a dyn Identity],
     expect: Expect,
-    backend: Backend,
+    pub(crate) backend: Backend,
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "streams and files use it"))]
+    pub(crate) threads: usize,
 }
 
 impl<'a> Open<'a> {
     /// With whichever of `identities` fits. An envelope with a context is refused unless [`Open::expect`] asks for it.
     pub const fn with(identities: &'a [&'a dyn Identity]) -> Self {
-        Self { identities, expect: Expect::absent(), backend: Backend::best() }
+        Self { identities, expect: Expect::absent(), backend: Backend::best(), threads: 1 }
     }
 
     /// Expecting this context.
@@ -47,13 +50,20 @@ impl<'a> Open<'a> {
         self
     }
 
+    /// With so many threads, for readers and files; one otherwise.
+    #[cfg(feature = "std")]
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// Opens a slice.
     ///
     /// # Errors
     /// [`OpenError`]; then no plaintext is given.
     pub fn bytes(&self, sealed: &[u8]) -> Result<Opened, OpenError> {
         let (header, payload) = Header::parse(sealed)?;
-        let (file_key, context) = joint::unlock(&header, self.identities, &self.expect, self.backend)?;
+        let (file_key, context) = self.unlock(&header)?;
         // More than the plaintext needs, so that it is never moved and left behind.
         let mut plaintext = Zeroizing::new(Vec::with_capacity(payload.len()));
         payload::open_slice(&file_key, self.backend, payload, &mut plaintext)?;
@@ -65,8 +75,12 @@ impl<'a> Open<'a> {
     /// # Errors
     /// [`OpenError`].
     pub fn header(&self, header: &Header) -> Result<(Option<Context>, PayloadOpener), OpenError> {
-        let (file_key, context) = joint::unlock(header, self.identities, &self.expect, self.backend)?;
+        let (file_key, context) = self.unlock(header)?;
         Ok((context, PayloadOpener::new(file_key, self.backend)))
+    }
+
+    pub(crate) fn unlock(&self, header: &Header) -> Result<(FileKey, Option<Context>), OpenError> {
+        joint::unlock(header, self.identities, &self.expect, self.backend)
     }
 
     /// Opens an envelope piece by piece, header and all.
@@ -77,7 +91,7 @@ impl<'a> Open<'a> {
 
 impl fmt::Debug for Open<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { identities, expect, backend } = self;
+        let Self { identities, expect, backend, threads: _ } = self;
         write!(f, "Open({} identities, {expect:?}, {backend})", identities.len())
     }
 }

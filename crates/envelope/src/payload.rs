@@ -32,10 +32,6 @@ impl Counter {
         self.0 = if last { None } else { number.checked_add(1) };
         Some(nonce(number, last))
     }
-
-    const fn is_first(&self) -> bool {
-        matches!(self.0, Some(0))
-    }
 }
 
 /// 11 bytes of big-endian counter, and one that marks the last chunk.
@@ -201,14 +197,14 @@ impl PayloadOpener {
         if rest.is_empty() {
             return Ok(());
         }
-        if !self.pending.is_empty() {
-            open_chunk(key, &mut self.counter, false, &self.pending, out)?;
+        if let Some(chunk) = self.pending.first_chunk() {
+            open_chunk(key, &mut self.counter, chunk, out)?;
             self.pending.clear();
         }
         while let Some((chunk, more)) = rest.split_first_chunk::<SEALED_CHUNK>()
             && !more.is_empty()
         {
-            open_chunk(key, &mut self.counter, false, chunk, out)?;
+            open_chunk(key, &mut self.counter, chunk, out)?;
             rest = more;
         }
         self.pending.reserve_exact(SEALED_CHUNK);
@@ -250,50 +246,103 @@ pub(crate) fn open_slice(
     while let Some((chunk, more)) = rest.split_first_chunk::<SEALED_CHUNK>()
         && !more.is_empty()
     {
-        open_chunk(&key, &mut counter, false, chunk, out)?;
+        open_chunk(&key, &mut counter, chunk, out)?;
         rest = more;
     }
     open_last(&key, &mut counter, rest, out)
 }
 
+/// Appends the plaintext of the last chunk.
 fn open_last(
     key: &ChaChaPoly,
     counter: &mut Counter,
     sealed: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), PayloadError> {
-    // An empty chunk is the last of an empty payload only.
-    if sealed.len() < TAG_LEN || sealed.len() == TAG_LEN && !counter.is_first() {
-        return Err(PayloadError::Truncated);
-    }
-    let mut as_inner = Counter(counter.0);
-    let outcome = open_chunk(key, counter, true, sealed, out);
-    if outcome.is_err() && sealed.len() == SEALED_CHUNK {
-        // A whole chunk that verifies, only not as the last, is authentic: it comes out, and the rest is missing.
-        open_chunk(key, &mut as_inner, false, sealed, out)?;
-        return Err(PayloadError::Truncated);
-    }
-    outcome
+    let number = counter.0.ok_or(PayloadError::Rejected)?;
+    append(out, sealed.len().saturating_sub(TAG_LEN), |plain| open_last_to(key, number, sealed, plain))
 }
 
+/// Appends the plaintext of a whole chunk that others follow.
 fn open_chunk(
     key: &ChaChaPoly,
     counter: &mut Counter,
-    last: bool,
-    sealed: &[u8],
+    sealed: &[u8; SEALED_CHUNK],
     out: &mut Vec<u8>,
 ) -> Result<(), PayloadError> {
-    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(PayloadError::Truncated)?;
-    let nonce = counter.next(last).ok_or(PayloadError::Rejected)?;
+    let number = counter.0.ok_or(PayloadError::Rejected)?;
+    counter.0 = number.checked_add(1);
+    append(out, CHUNK, |plain| open_inner_to(key, number, sealed, plain))
+}
+
+/// Appends what `open` writes into `len` bytes; also if it is authentic and yet an error.
+fn append(
+    out: &mut Vec<u8>,
+    len: usize,
+    open: impl FnOnce(&mut [u8]) -> Result<(), NotWhole>,
+) -> Result<(), PayloadError> {
     let start = out.len();
-    out.extend_from_slice(ciphertext);
+    out.resize(start.saturating_add(len), 0);
     let plain = out.get_mut(start..).unwrap_or_default();
-    if key.open_in_place(nonce, b"", plain, tag).is_err() {
+    let Err(NotWhole { reason, authentic }) = open(plain) else { return Ok(()) };
+    if !authentic {
         plain.zeroize();
         out.truncate(start);
-        return Err(PayloadError::Rejected);
     }
-    Ok(())
+    Err(reason)
+}
+
+/// A chunk that is not what its place asks for, which may be authentic all the same: then its plaintext comes out, and
+/// after it the error.
+pub(crate) struct NotWhole {
+    pub(crate) reason: PayloadError,
+    pub(crate) authentic: bool,
+}
+
+/// Opens the chunk after which nothing follows.
+pub(crate) fn open_last_to(
+    key: &ChaChaPoly,
+    number: u64,
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Result<(), NotWhole> {
+    let truncated = |authentic| NotWhole { reason: PayloadError::Truncated, authentic };
+    // An empty chunk is the last of an empty payload only.
+    if sealed.len() < TAG_LEN || sealed.len() == TAG_LEN && number > 0 {
+        return Err(truncated(false));
+    }
+    match open_to(key, number, true, sealed, plain) {
+        Err(_) if sealed.len() == SEALED_CHUNK && open_to(key, number, false, sealed, plain).is_ok() => {
+            Err(truncated(true))
+        }
+        outcome => outcome.map_err(|reason| NotWhole { reason, authentic: false }),
+    }
+}
+
+/// Opens a whole chunk after which something follows.
+pub(crate) fn open_inner_to(
+    key: &ChaChaPoly,
+    number: u64,
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Result<(), NotWhole> {
+    match open_to(key, number, false, sealed, plain) {
+        Err(_) if open_to(key, number, true, sealed, plain).is_ok() => {
+            Err(NotWhole { reason: PayloadError::Trailing, authentic: true })
+        }
+        outcome => outcome.map_err(|reason| NotWhole { reason, authentic: false }),
+    }
+}
+
+pub(crate) fn open_to(
+    key: &ChaChaPoly,
+    number: u64,
+    last: bool,
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Result<(), PayloadError> {
+    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(PayloadError::Truncated)?;
+    key.open_to(nonce(number, last), b"", ciphertext, tag, plain).map_err(|_| PayloadError::Rejected)
 }
 
 impl fmt::Debug for PayloadOpener {

@@ -27,13 +27,15 @@ pub fn seal(recipients: &[&dyn Recipient], plaintext: &[u8]) -> Result<Vec<u8>, 
 pub struct Seal<'a> {
     recipients: &'a [&'a dyn Recipient],
     context: Option<&'a Context>,
-    backend: Backend,
+    pub(crate) backend: Backend,
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "streams and files use it"))]
+    pub(crate) threads: usize,
 }
 
 impl<'a> Seal<'a> {
     /// For `recipients`: any of them opens the envelope.
     pub const fn to(recipients: &'a [&'a dyn Recipient]) -> Self {
-        Self { recipients, context: None, backend: Backend::best() }
+        Self { recipients, context: None, backend: Backend::best(), threads: 1 }
     }
 
     /// With a context (C2), encrypted in the header.
@@ -45,6 +47,13 @@ impl<'a> Seal<'a> {
     /// On this backend; the best one otherwise.
     pub const fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
+        self
+    }
+
+    /// With so many threads, for writers and files; one otherwise.
+    #[cfg(feature = "std")]
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -78,7 +87,10 @@ impl<'a> Seal<'a> {
         Ok((header, PayloadSealer::new(&file_key, nonce, self.backend)))
     }
 
-    fn header(&self, rng: &mut dyn CryptoRng) -> Result<(Vec<u8>, FileKey, [u8; NONCE_LEN]), SealError> {
+    pub(crate) fn header(
+        &self,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Vec<u8>, FileKey, [u8; NONCE_LEN]), SealError> {
         let file_key = FileKey::generate(rng);
         let header = joint::lock(&file_key, self.recipients, self.context, self.backend, rng)?;
         let mut nonce = [0; NONCE_LEN];
@@ -89,7 +101,7 @@ impl<'a> Seal<'a> {
 
 impl fmt::Debug for Seal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recipients, context, backend } = self;
+        let Self { recipients, context, backend, threads: _ } = self;
         write!(f, "Seal({} recipients, {context:?}, {backend})", recipients.len())
     }
 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::future::Future;
 
+use rand_core::CryptoRng;
 use symbolon_keys::{Epoch, Id};
 
 use crate::records::{Change, RecordId};
@@ -59,6 +60,31 @@ impl Derivation {
     #[must_use]
     pub const fn with_salt(salt: [u8; 16]) -> Self {
         Self { salt, memory_kib: 65_536, passes: 3, lanes: 4 }
+    }
+}
+
+/// What a user needs, beside the passphrase, to make the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserParameters {
+    /// Salt and costs.
+    pub derivation: Derivation,
+    /// Counts the user's keys.
+    pub epoch: Epoch,
+}
+
+impl UserParameters {
+    /// Of these parts.
+    #[must_use]
+    pub const fn new(derivation: Derivation, epoch: Epoch) -> Self {
+        Self { derivation, epoch }
+    }
+
+    /// For a new key: a fresh salt, the default costs.
+    pub fn generate<R: CryptoRng + ?Sized>(epoch: Epoch, rng: &mut R) -> Self {
+        let mut salt = [0; 16];
+        rng.fill_bytes(&mut salt);
+        Self::new(Derivation::with_salt(salt), epoch)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::open::Open;
 use crate::records::{Change, RecordId, Records};
 use crate::seal::Seal;
 use crate::shared_key::UserKey;
-use crate::user_keys::{Derivation, UserKeyRow, UserKeyStore, UserState};
+use crate::user_keys::{Derivation, UserKeyRow, UserKeyStore, UserParameters, UserState};
 
 impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// Puts the key of a new user into the database, with how the user derives it, if it is from a passphrase.
@@ -52,11 +52,10 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// Serve it only inside a session whose server the user has pinned.
     pub async fn user_parameters(&self, user: Id) -> Result<UserParameters, CustodianError> {
         let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
-        let known =
-            row.and_then(|row| Some(UserParameters { derivation: row.derivation?, epoch: row.epoch }));
+        let known = row.and_then(|row| Some(UserParameters::new(row.derivation?, row.epoch)));
         Ok(known.unwrap_or_else(|| {
             let salt = self.with_ring(|ring| ring.decoy_salt(self.realm, user));
-            UserParameters { derivation: Derivation::with_salt(salt), epoch: Epoch::FIRST }
+            UserParameters::new(Derivation::with_salt(salt), Epoch::FIRST)
         }))
     }
 
@@ -136,14 +135,4 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         })?;
         Ok(UserKey::from(key))
     }
-}
-
-/// What a user needs to derive a key from a passphrase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UserParameters {
-    /// Salt and costs.
-    pub derivation: Derivation,
-    /// Counts the user's keys.
-    pub epoch: Epoch,
 }

@@ -15,4 +15,5 @@ mod custodian;
 mod hostile;
 mod stores;
 mod support;
+mod testkit;
 mod vectors;

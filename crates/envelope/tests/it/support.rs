@@ -29,3 +29,14 @@ pub fn secret(text: &str) -> Secret<32> {
 pub fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 251) as u8).collect()
 }
+
+/// Says that something is not tested.
+pub fn skipped(what: &str) {
+    eprintln!("SKIPPED: {what}");
+}
+
+/// Says that something is not tested as it is missing here, and fails if `variable` demands it.
+pub fn missing(what: &str, variable: &str) {
+    skipped(&format!("{what} is not to be had"));
+    assert!(std::env::var_os(variable).is_none(), "{variable} is set");
+}

@@ -66,3 +66,40 @@ fn c1_and_c2() {
         assert_eq!(header.stanzas().len(), if stanza.is_empty() { 1 } else { 2 });
     }
 }
+
+// proves E8
+#[test]
+fn c8() {
+    use symbolon_envelope::{AccountSecret, Derivation, DeriveError, UserParameters};
+    use symbolon_keys::Epoch;
+
+    let vectors = load("c8.json");
+    assert_eq!(vectors.len(), 2);
+    for vector in &vectors {
+        let number = |field: &str| vector[field].as_u64().unwrap();
+        let derivation = Derivation {
+            salt: hex::decode(text(vector, "salt")).unwrap().try_into().unwrap(),
+            memory_kib: number("m") as u32,
+            passes: number("t") as u32,
+            lanes: number("p") as u32,
+        };
+        let account = match text(vector, "account_secret") {
+            "" => None,
+            account => Some(AccountSecret::from(secret(account))),
+        };
+        let passphrase = text(vector, "passphrase").parse().unwrap();
+        let derive = |derivation, epoch| {
+            let parameters = UserParameters::new(derivation, Epoch::new(epoch));
+            let (realm, user) = (id(text(vector, "realm")), id(text(vector, "user")));
+            UserKey::derive(realm, user, &passphrase, account.as_ref(), &parameters)
+        };
+        let key = derive(derivation, number("epoch")).unwrap();
+        assert_eq!(hex::encode(key.expose()), text(vector, "user_key"));
+        let weak = Derivation { memory_kib: 19_455, ..derivation };
+        assert!(matches!(derive(weak, 0), Err(DeriveError::Params(_))), "below the floor");
+        let costly = Derivation { memory_kib: u32::MAX, ..derivation };
+        assert!(matches!(derive(costly, 0), Err(DeriveError::Params(_))), "above the cap");
+        let other = derive(derivation, number("epoch") + 1).unwrap();
+        assert_ne!(other.expose(), key.expose(), "another epoch is another key");
+    }
+}
