@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use symbolon_keys::wire::{TooLong, put_lp};
 use symbolon_keys::{Backend, NoisePublicKey, Psk};
 
-use crate::assignment::{Assignment, TicketId};
+use crate::assignment::{Assignment, MAX_APPLICATION_LEN, TicketId};
 use crate::error::AgreementError;
 use crate::established::{Context, Established};
 use crate::frame::Kind;
@@ -182,7 +182,7 @@ impl<'k, T> InitiatorBuilder<'k, T> {
     /// **It can be replayed**: whoever records the first message can send it again, and the responder's application
     /// gets the payload again. It has no forward secrecy if the responder's key is stolen, and in a hybrid suite it
     /// is protected by X25519 alone. Patterns that do not know the responder (XX, NX, IX, KX) would send it in the
-    /// clear, and refuse it.
+    /// clear, and refuse it. It has at most [`MAX_APPLICATION_LEN`] bytes.
     pub fn replayable_early_payload(mut self, payload: &[u8]) -> Self {
         self.settings.early = payload.to_vec();
         self
@@ -228,6 +228,9 @@ impl<'k, T: Trust> InitiatorBuilder<'k, T> {
         } else if !settings.early.is_empty() {
             return Err(AgreementError::Keys);
         }
+        if settings.early.len() > MAX_APPLICATION_LEN {
+            return Err(AgreementError::TooLong);
+        }
         if let Some(s) = s {
             builder = builder.local_static(s);
         }
@@ -238,9 +241,6 @@ impl<'k, T: Trust> InitiatorBuilder<'k, T> {
         let m1 = handshake.write_message(&settings.early, rng)?;
         let mut body = hello.clone();
         put_lp(&mut body, &m1)?;
-        if body.len() > Kind::First.max_len() {
-            return Err(AgreementError::TooLong);
-        }
         let retry = retried.is_some();
         Ok(Initiator { handshake: Some(handshake), settings, suite, hello, retry, body, trust })
     }

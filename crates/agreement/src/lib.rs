@@ -23,7 +23,7 @@ mod responder;
 mod suite;
 mod ticket;
 mod tickets;
-#[cfg(all(test, feature = "hazmat"))]
+#[cfg(test)]
 mod vectors;
 
 // The public interface is:

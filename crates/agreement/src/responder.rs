@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use symbolon_keys::wire::Reader;
 use symbolon_keys::{Backend, NoisePublicKey, NoiseSecretKey, Psk, UnixTime};
 
-use crate::assignment::{Assignment, MAX_TTL, TicketId};
+use crate::assignment::{Assignment, MAX_APPLICATION_LEN, MAX_TTL, TicketId};
 use crate::error::AgreementError;
 use crate::frame::Kind;
 use crate::hello::{Hello, HelloError, Refusal, Retried, prologue};
@@ -107,8 +107,10 @@ impl Responder {
         let prologue = prologue(&hello_bytes, retried).map_err(|_| Declined::Malformed)?;
         let mut handshake = self.handshake(suite, &prologue)?;
         let (tried, early) = handshake.try_read(m1, |s| self.find_psk(s)).map_err(|_| Declined::Rejected)?;
-        if !early.is_empty() && !suite.knows_responder() {
-            return Err(Declined::Malformed); // it would have come in the clear
+        // Where the responder is not known beforehand, it would have come in the clear.
+        let most = if suite.knows_responder() { MAX_APPLICATION_LEN } else { 0 };
+        if early.len() > most {
+            return Err(Declined::Malformed);
         }
         handshake.commit(tried);
         Ok(Received { responder: self.clone(), handshake, suite, early })

@@ -71,21 +71,6 @@ impl CipherState {
         self.n
     }
 
-    /// Decrypts a message that names its nonce: for datagrams, whose receiver keeps a window (Noise 11.4).
-    #[cfg(feature = "datagram")]
-    pub(crate) fn decrypt_at(
-        &self,
-        n: u64,
-        ad: &[u8],
-        data: &mut [u8],
-        tag: &[u8; TAG_LEN],
-    ) -> Result<(), NoiseError> {
-        if n == RESERVED {
-            return Err(NoiseError::Rejected);
-        }
-        Ok(self.key.open_in_place(nonce(n), ad, data, tag)?)
-    }
-
     fn next(&self) -> Result<u64, NoiseError> {
         self.n.checked_add(1).ok_or(NoiseError::Exhausted)
     }

@@ -1,4 +1,15 @@
-//! Tests of `symbolon-agreement` against vectors, other implementations, and attackers.
+//! Tests of `symbolon-agreement` against vectors, other implementations, and attackers; with all features on (see the
+//! dev-dependencies).
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic_in_result_fn,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    unreachable_pub,
+    reason = "tests may panic, and have std"
+)]
 
 mod net;
 mod noise;
