@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -23,6 +24,8 @@ pub(super) struct Engine {
     path: PathBuf,
     /// The process that the threads belong to: a fork has none of them.
     process: u32,
+    /// Those who read the whole database, now: while there are any, no file of a payload is removed.
+    pub(super) holds: Arc<AtomicUsize>,
     running: RwLock<Option<Running>>,
 }
 
@@ -66,7 +69,8 @@ impl Engine {
         let writer = Writer::new(opened, options, bell);
         let writer = spawn("symbolon-writer", move || writer.serve(&queue))?;
         let running = Running { writes, reads, files, readers, writer, upkeep };
-        Ok(Self { path, process: std::process::id(), running: RwLock::new(Some(running)) })
+        let running = RwLock::new(Some(running));
+        Ok(Self { path, process: std::process::id(), holds: Arc::default(), running })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -77,7 +81,7 @@ impl Engine {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (task, answer) = Task::new(work);
         self.enqueue::<Box<dyn Job>, _>(Box::new(task), |running| &running.writes)?;
@@ -88,7 +92,7 @@ impl Engine {
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (task, answer) = Task::new(work);
         self.enqueue::<Box<dyn Job>, _>(Box::new(task), |running| &running.reads)?;

@@ -16,7 +16,7 @@ mod user_keys;
 
 use upload::FileName;
 pub use upload::SqliteUpload;
-pub(super) use upload::{sweep, sweep_all};
+pub(super) use upload::{check_named, copy_named, sweep, sweep_all};
 
 type Result<T> = core::result::Result<T, StoreError>;
 

@@ -18,7 +18,7 @@ use super::schema;
 use crate::{AttachError, Restored, StoreError};
 
 /// What SQLite keeps beside a database, and what we do.
-const BESIDE: [&str; 5] = ["", "-wal", "-shm", "-journal", "-guard"];
+pub(super) const BESIDE: [&str; 6] = ["", "-wal", "-shm", "-journal", "-guard", "-files"];
 /// SQLite's header: magic, and `application_id` at its place (<https://sqlite.org/fileformat.html>, 1.3).
 const HEADER: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -52,28 +52,27 @@ pub(super) fn open(path: &Path, how: Start, options: &Options) -> Result<Opened,
 
 /// Makes a new database under a temporary name and gives it its own only when it is whole and on the disk.
 fn provision(path: &Path) -> Result<(), AttachError> {
-    for suffix in BESIDE {
-        // A log left there would be taken for the new database's.
-        let path = beside(path, suffix);
-        if fs::symlink_metadata(&path).is_ok() {
-            return Err(AttachError::Exists { path });
-        }
-    }
+    // A log left there would be taken for the new database's.
+    vacant(path, &BESIDE)?;
     let instance = InstanceId::generate(&mut OsRng);
     let temporary = Temporary::create(beside(path, &alloc::format!("-new-{instance}")))?;
     let db = open_writer(&temporary.0, &Options::default()).map_err(StoreError::from)?;
     schema::create(&db, instance).map_err(StoreError::from)?;
     db.close().map_err(|(_, error)| StoreError::from(error))?;
     sync(&temporary.0)?;
-    // A link, not a rename: it never replaces what another process put there meanwhile.
-    fs::hard_link(&temporary.0, path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => AttachError::Exists { path: path.to_path_buf() },
-        _ => StoreError::from(error).into(),
-    })?;
-    drop(temporary);
+    temporary.publish(path)?;
     let record = Record::new(instance, 0, path)?;
     Guard::lock(path, true)?.replace(record)?;
     Ok(sync(parent(path))?)
+}
+
+/// Is there nothing yet of the names that begin with `path`?
+pub(super) fn vacant(path: &Path, suffixes: &[&str]) -> Result<(), AttachError> {
+    let mut paths = suffixes.iter().map(|suffix| beside(path, suffix));
+    match paths.find(|path| fs::symlink_metadata(path).is_ok()) {
+        Some(path) => Err(AttachError::Exists { path }),
+        None => Ok(()),
+    }
 }
 
 fn attach(path: &Path, options: &Options) -> Result<Opened, AttachError> {
@@ -83,10 +82,10 @@ fn attach(path: &Path, options: &Options) -> Result<Opened, AttachError> {
         return Err(AttachError::RestoreRequired(Restored::Backup));
     }
     let db = open_whole(&path, options)?;
+    schema::check_version(&db)?;
     let found = record(&db, &path)?;
     let record = guard.record().ok_or(AttachError::RestoreRequired(Restored::NoGuard))?;
     record.admits(&found).map_err(AttachError::RestoreRequired)?;
-    schema::check_version(&db)?;
     #[cfg(feature = "envelope")]
     super::envelope::sweep(&db, &path)?;
     Ok(Opened { path, db, guard })
@@ -176,21 +175,29 @@ fn record(db: &Connection, path: &Path) -> Result<Record, StoreError> {
     Record::new(InstanceId::from(instance), commits.cast_unsigned(), path)
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-fn sync(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
     Ok(File::open(path)?.sync_all()?)
 }
 
 /// A file that is removed again unless it was linked elsewhere.
-struct Temporary(PathBuf);
+pub(super) struct Temporary(pub(super) PathBuf);
 
 impl Temporary {
-    fn create(path: PathBuf) -> Result<Self, StoreError> {
+    pub(super) fn create(path: PathBuf) -> Result<Self, StoreError> {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self(path))
+    }
+
+    /// Gives the file its name. A link, not a rename: it never replaces what somebody else put there meanwhile.
+    pub(super) fn publish(self, path: &Path) -> Result<(), AttachError> {
+        fs::hard_link(&self.0, path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => AttachError::Exists { path: path.to_path_buf() },
+            _ => StoreError::from(error).into(),
+        })
     }
 }
 

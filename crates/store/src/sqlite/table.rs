@@ -100,7 +100,7 @@ impl MailboxStore for Sqlite {
         let answer = self.write(move |db| {
             let sql = "DELETE FROM letters WHERE recipient = ?1 AND sequence = ?2 RETURNING recipient, length(message)";
             let mut gone = Vec::new();
-            for sequence in sequences {
+            for &sequence in &sequences {
                 gone.extend(first(db, sql, params![recipient.as_str(), bound(sequence)], |c| Ok((c.id()?, c.get()?)))?);
             }
             Ok(count_out(db, &gone)?.unsigned_abs())

@@ -28,13 +28,14 @@ const LOG_TOO_LONG: i32 = 16 * LOG_LONG;
 
 /// A request to the writer or to a reader: carried out, and answered when its fate is known.
 pub(super) trait Job: Send {
+    /// May be called again after a rollback.
     fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
     fn release(self: Box<Self>, fate: &Result<(), StoreError>);
 }
 
 /// The job of one closure.
 pub(super) struct Task<T, F> {
-    work: Option<F>,
+    work: F,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -42,18 +43,17 @@ pub(super) struct Task<T, F> {
 impl<T, F> Task<T, F> {
     pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work: Some(work), result: None, reply }, answer)
+        (Self { work, result: None, reply }, answer)
     }
 }
 
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+    F: FnMut(&Connection) -> Result<T, StoreError> + Send,
 {
     fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
-        let Some(work) = self.work.take() else { return Ok(()) };
-        let result = work(db);
+        let result = (self.work)(db);
         let ran = result.as_ref().map(drop).map_err(Clone::clone);
         self.result = Some(result);
         ran
@@ -131,12 +131,11 @@ impl Writer {
     ) -> Result<(), StoreError> {
         self.options.reach(CommitPoint::Begin)?;
         execute(db, "BEGIN IMMEDIATE")?;
-        let commits = match apply(db, group, doubt) {
+        let commits = match apply(db, group).or_else(|_| apply_apart(db, group, doubt)) {
             Ok(Some(commits)) => commits,
-            Ok(None) => return Ok(execute(db, "ROLLBACK")?),
+            Ok(None) => return roll_back(db),
             Err(error) => {
-                // SQLite may have rolled back by itself already; else closing the connection does.
-                *doubt |= !db.is_autocommit() && execute(db, "ROLLBACK").is_err();
+                *doubt |= roll_back(db).is_err();
                 return Err(error);
             }
         };
@@ -174,8 +173,26 @@ impl Writer {
     }
 }
 
-/// Runs each job in a savepoint of its own; the number of this commit, or none if no job changed anything.
-fn apply(db: &Connection, group: &mut [Box<dyn Job>], doubt: &mut bool) -> Result<Option<u64>, StoreError> {
+/// Runs every job in the transaction; the number of this commit, or none if no job changed anything.
+///
+/// Nothing keeps the jobs apart here, because they hardly ever fail: a refusal is an answer and writes nothing.
+fn apply(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<Option<u64>, StoreError> {
+    let before = db.total_changes();
+    for job in group {
+        job.run(db)?;
+    }
+    count_commit(db, before)
+}
+
+/// The same after a job has failed: from the beginning, each job in a savepoint of its own, so that one which fails
+/// undoes its own changes and nobody else's.
+fn apply_apart(
+    db: &Connection,
+    group: &mut [Box<dyn Job>],
+    doubt: &mut bool,
+) -> Result<Option<u64>, StoreError> {
+    roll_back(db)?;
+    execute(db, "BEGIN IMMEDIATE")?;
     let before = db.total_changes();
     for job in group {
         execute(db, "SAVEPOINT job")?;
@@ -190,11 +207,20 @@ fn apply(db: &Connection, group: &mut [Box<dyn Job>], doubt: &mut bool) -> Resul
         }
         execute(db, "RELEASE job")?;
     }
+    count_commit(db, before)
+}
+
+fn count_commit(db: &Connection, before: u64) -> Result<Option<u64>, StoreError> {
     if db.total_changes() == before {
         return Ok(None);
     }
     let mut count = db.prepare_cached("UPDATE store SET commits = commits + 1 RETURNING commits")?;
     Ok(Some(count.query_row([], |row| row.get(0))?))
+}
+
+/// Ends a transaction, unless SQLite has ended it already.
+fn roll_back(db: &Connection) -> Result<(), StoreError> {
+    if db.is_autocommit() { Ok(()) } else { Ok(execute(db, "ROLLBACK")?) }
 }
 
 fn execute(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {

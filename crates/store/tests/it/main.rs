@@ -10,5 +10,6 @@
 )]
 
 mod attach;
+mod commit;
 mod conformance;
 mod place;

@@ -6,6 +6,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 use core::mem;
+use core::sync::atomic::Ordering;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -168,9 +169,14 @@ impl Sqlite {
     pub(super) async fn discard(&self, name: Option<FileName>) {
         let Some(name) = name else { return };
         let path = path_of(self.engine.path(), name);
-        let removed = self.engine.files(move || Ok(fs::remove_file(path)?)).await;
+        let holds = self.engine.holds.clone();
+        let remove = move || match holds.load(Ordering::SeqCst) {
+            0 => Ok(fs::remove_file(path)?),
+            // The next start removes it.
+            _ => Err(StoreError::Busy),
+        };
         let strike = "DELETE FROM discarded_files WHERE file = ?1";
-        if removed.is_ok() {
+        if self.engine.files(remove).await.is_ok() {
             let struck = self.write(move |db| execute(db, strike, [name.as_bytes()]));
             // A note too many costs the next start one look.
             let _ = struck.await;
@@ -212,6 +218,37 @@ fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Brings the files that a backup names to its folder: as links where that is possible, for they never change.
+pub(in crate::sqlite) fn copy_named(backup: &Connection, database: &Path, to: &Path) -> Result<()> {
+    let names: Vec<FileName> =
+        all(backup, "SELECT file FROM payloads WHERE file IS NOT NULL", [], |c| c.random())?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    DirBuilder::new().mode(0o700).create(folder(to))?;
+    for name in names {
+        let (from, to) = (path_of(database, name), path_of(to, name));
+        if fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to)?;
+            File::open(&to)?.sync_all()?;
+        }
+    }
+    Ok(File::open(folder(to))?.sync_all()?)
+}
+
+/// Is the file of every payload there, as long as it should be?
+pub(in crate::sqlite) fn check_named(db: &Connection, database: &Path) -> Result<()> {
+    let sql = "SELECT p.file, r.payload_len FROM payloads p LEFT JOIN records r ON r.payload = p.id
+               WHERE p.file IS NOT NULL";
+    for (name, len) in all(db, sql, [], |c| Ok((c.random()?, c.get::<Option<u64>>()?)))? {
+        let found = fs::metadata(path_of(database, name)).map(|file| file.len());
+        if found.ok() != len {
+            return Err(StoreError::Corrupt(format!("the file {name} of a payload is missing or cut")));
+        }
+    }
+    Ok(())
 }
 
 fn folder(database: &Path) -> PathBuf {
