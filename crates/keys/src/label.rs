@@ -113,6 +113,8 @@ labels! {
     WITNESS = "symbolon/ledger/witness/v1";
     /// One key of a key sequence (C3k).
     SEQUENCE = "symbolon/ledger/sequence/v1";
+    /// The keys of a bundle's chunks.
+    BUNDLE = "symbolon/ledger/bundle/v1";
     /// The hash that links an entry of the journal to all before it.
     JOURNAL = "symbolon/ledger/journal/v1";
     /// The id of the transfer that pays back what is left when a pad ends.

@@ -7,6 +7,8 @@ mod account;
 mod amount;
 pub mod apply;
 mod batch;
+#[cfg(feature = "std")]
+pub mod bundle;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod frame;

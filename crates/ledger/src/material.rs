@@ -12,6 +12,7 @@ use core::ops::Range;
 
 use symbolon_keys::{MacKey, RootKey};
 
+pub(crate) use file::writes_in_place;
 pub use file::{FileHalf, FileSink, Folder, SinglePad};
 pub use header::{Claim, PadHeader};
 pub use memory::{MemoryHalf, MemoryMaterial, MemorySink};

@@ -258,7 +258,7 @@ fn file_len(header: &PadHeader) -> u64 {
 }
 
 /// Whether the file system is known to write over the old bytes.
-fn writes_in_place(file: &File) -> bool {
+pub(crate) fn writes_in_place(file: &File) -> bool {
     // ext2, ext3, ext4; tmpfs; ramfs. Others copy on write, or may share blocks with a copy of the file.
     const IN_PLACE: [u64; 3] = [0xEF53, 0x0102_1994, 0x8584_58F6];
     let kind = fstatfs(file).ok().and_then(|stat| u64::try_from(stat.f_type).ok());

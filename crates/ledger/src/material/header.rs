@@ -52,7 +52,7 @@ pub struct PadHeader {
 
 impl PadHeader {
     /// The length of its encoding, with the keys and the checksum.
-    pub(super) const LEN: usize = 192;
+    pub(crate) const LEN: usize = 192;
 
     /// The length of a lane in what it is counted in: bytes, or keys.
     #[must_use]
@@ -92,7 +92,7 @@ impl PadHeader {
         Self { lane: self.peer_lane(), ..self.clone() }
     }
 
-    pub(super) fn to_bytes(&self, keys: &PadKeys) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn to_bytes(&self, keys: &PadKeys) -> Zeroizing<Vec<u8>> {
         let Self { pad, generation, mode, witnessed, claim, lane, lanes, value, issued } = self;
         let mut flags = if *witnessed { WITNESSED } else { 0 };
         flags |= if *claim == Claim::InformationTheoretic { PHYSICAL } else { 0 };
@@ -112,7 +112,7 @@ impl PadHeader {
         out
     }
 
-    pub(super) fn parse(bytes: &[u8]) -> Result<(Self, PadKeys), Malformed> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, PadKeys), Malformed> {
         let mut r = Reader::new(bytes);
         let (start, checksum) = bytes.split_last_chunk::<32>().ok_or(Malformed)?;
         r.expect(MAGIC)?;

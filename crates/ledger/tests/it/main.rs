@@ -7,6 +7,7 @@
     reason = "tests may panic, and have std"
 )]
 
+mod files;
 mod frames;
 mod pads;
 mod stores;
