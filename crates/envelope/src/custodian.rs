@@ -18,11 +18,13 @@ use crate::server_keys::{RingError, ServerKeys};
 use crate::user_keys::UserKeyStore;
 
 mod audit;
+mod process;
 mod receive;
 mod rotation;
 mod users;
 
 pub use audit::{Event, Refusal};
+pub use process::MAX_PROCESSED;
 pub use receive::{Receipt, Receiving};
 pub use rotation::RewrapJob;
 

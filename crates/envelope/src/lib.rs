@@ -8,6 +8,7 @@ mod armor;
 mod armor_io;
 #[cfg(feature = "std")]
 mod batch;
+mod change;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
@@ -33,6 +34,8 @@ mod rewrap;
 #[cfg(feature = "passphrase")]
 mod scrypt;
 mod seal;
+#[cfg(feature = "std")]
+mod seek;
 mod server_keys;
 mod shared_key;
 mod stanza;
@@ -48,7 +51,9 @@ pub use armor::{ArmorError, ArmorReader, ArmorWriter, armor, dearmor, is_armored
 pub use armor_io::{Armor, Dearmor};
 pub use context::{Context, Policy};
 #[cfg(feature = "std")]
-pub use custodian::{Custodian, CustodianError, Delivery, Event, Receipt, Receiving, Refusal, RewrapJob};
+pub use custodian::{
+    Custodian, CustodianError, Delivery, Event, MAX_PROCESSED, Receipt, Receiving, Refusal, RewrapJob,
+};
 #[cfg(feature = "passphrase")]
 pub use derive::{AccountSecret, DeriveError};
 pub use error::{ContextError, HeaderError, OpenError, PayloadError, RewrapError, SealError};
@@ -69,6 +74,8 @@ pub use rewrap::Rewrap;
 pub use seal::Seal;
 #[cfg(feature = "std")]
 pub use seal::seal;
+#[cfg(feature = "std")]
+pub use seek::SeekOpener;
 pub use server_keys::{RingError, ServerKey, ServerKeys};
 pub use shared_key::{SharedKey, UserKey};
 pub use stanza::Stanza;

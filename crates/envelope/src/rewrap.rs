@@ -114,6 +114,15 @@ impl<'a> Rewrap<'a> {
         }
     }
 
+    /// Re-wraps many detached headers; each has its own result, and one that is refused stops no other.
+    #[cfg(feature = "std")]
+    pub fn batch<'h>(
+        &self,
+        headers: impl IntoIterator<Item = &'h [u8]>,
+    ) -> impl Iterator<Item = Result<Vec<u8>, RewrapError>> {
+        headers.into_iter().map(|header| self.detached(header))
+    }
+
     /// Re-wraps a header that was read already.
     ///
     /// # Errors

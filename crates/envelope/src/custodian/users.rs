@@ -79,6 +79,50 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         Ok(())
     }
 
+    /// Replaces a user's key by that of another passphrase, which [`UserKey::change`] sealed under the old one. Records
+    /// are not touched: they are under the server key.
+    ///
+    /// # Errors
+    /// [`CustodianError`]; [`CustodianError::Conflict`] if the epoch is not the one that follows.
+    pub async fn change_key(&self, user: Id, sealed: &[u8]) -> Result<Epoch, CustodianError> {
+        let old = self.user_key(user).await?;
+        let (new, UserParameters { derivation, epoch, .. }) = old.open_change(self.realm, user, sealed)?;
+        let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
+        let row = row.ok_or(CustodianError::UnknownUser)?;
+        if row.epoch.next() != Some(epoch) {
+            return Err(CustodianError::Conflict(Some(row.epoch.number())));
+        }
+        self.update_row(row, |row, key| {
+            (row.epoch, row.derivation) = (epoch, Some(derivation));
+            *key = new;
+        })
+        .await?;
+        (self.audit)(&Event::KeyChanged { user, epoch });
+        Ok(epoch)
+    }
+
+    /// Destroys a user's key, so that whatever is under it is noise, and deletes the user's records.
+    ///
+    /// The key goes first: interrupted, the user is erased, and a repetition deletes the rest. What backups still hold,
+    /// `docs/revocation.md` says.
+    ///
+    /// # Errors
+    /// The stores'.
+    pub async fn erase(&self, user: Id) -> Result<(), CustodianError> {
+        self.user_keys.delete(user).await.map_err(CustodianError::store)?;
+        loop {
+            let owned = self.records.owned_by(user, None, 100).await.map_err(CustodianError::store)?;
+            if owned.is_empty() {
+                break;
+            }
+            for record in owned {
+                self.records.delete(record.id).await.map_err(CustodianError::store)?;
+            }
+        }
+        (self.audit)(&Event::Erased { user });
+        Ok(())
+    }
+
     /// Changes a user's row and wraps the key again, so that the old row put back is noticed.
     pub(super) async fn update_user(
         &self,
@@ -86,9 +130,16 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         change: impl FnOnce(&mut UserKeyRow, &mut UserKey),
     ) -> Result<(), CustodianError> {
         let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
-        let mut row = row.ok_or(CustodianError::UnknownUser)?;
+        self.update_row(row.ok_or(CustodianError::UnknownUser)?, change).await
+    }
+
+    async fn update_row(
+        &self,
+        mut row: UserKeyRow,
+        change: impl FnOnce(&mut UserKeyRow, &mut UserKey),
+    ) -> Result<(), CustodianError> {
         let mut key = self.unwrap_user_key(&row)?;
-        let replaces = row.revision;
+        let (user, replaces) = (row.user, row.revision);
         row.revision = replaces.checked_add(1).ok_or(CustodianError::Conflict(Some(replaces)))?;
         change(&mut row, &mut key);
         (row.wrapped, row.server_key) = self.wrap_user_key(user, row.key_id, row.revision, &key)?;

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use symbolon_envelope::{
-    ContextError, Custodian, CustodianError, Event, Expect, MemoryRecords, MemoryUserKeys, OpenError,
-    PayloadError, Policy, Receipt, RecordId, Records, Refusal, RewrapJob, Seal, ServerKeys, UserKey,
-    UserKeyStore, open,
+    Context, ContextError, Custodian, CustodianError, Event, Expect, MemoryRecords, MemoryUserKeys,
+    OpenError, PayloadError, Policy, Receipt, RecordId, Records, Refusal, RewrapJob, Seal, ServerKeys,
+    UserKey, UserKeyStore, UserParameters, open,
 };
 use symbolon_keys::{Epoch, Id, UnixTime};
+use zeroize::Zeroizing;
 
 use crate::support::{bytes, context, id, record, rng};
 
@@ -37,13 +38,13 @@ async fn world() -> World {
 async fn send(engine: &Engine, user: Id, sealed: &[u8]) -> Result<Receipt, CustodianError> {
     let mut receiving = engine.receive(user).await?;
     for piece in sealed.chunks(10_000) {
-        receiving.write(piece).await?;
+        sendable(receiving.write(piece)).await?;
     }
-    receiving.finish(NOW).await
+    sendable(receiving.finish(NOW)).await
 }
 
 async fn fetch(engine: &Engine, id: RecordId, to: Id) -> Result<Vec<u8>, CustodianError> {
-    let delivery = engine.deliver(id, to).await?;
+    let delivery = sendable(engine.deliver(id, to)).await?;
     let mut sealed = delivery.header;
     let mut offset = 0;
     while let piece = engine.read(&delivery.payload, offset, 30_000).await?
@@ -274,4 +275,99 @@ async fn a_store_moves_to_a_new_server_key() {
     );
     let stranger = ServerKeys::generate(&mut rng(9));
     assert_eq!(engine.install(stranger), Err(symbolon_envelope::RingError::Unrelated));
+}
+
+// proves E7, E8, E9
+#[tokio::test]
+async fn a_new_passphrase_touches_no_record() {
+    let World { engine, alice, events, .. } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(b"document").unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let before = engine.records().get(receipt.record).await.unwrap();
+
+    let new = UserKey::generate(&mut rng(7));
+    let (realm, user) = (id("example"), id("alice"));
+    let change = |epoch: u64, user: Id| {
+        let parameters = UserParameters::generate(Epoch::new(epoch), &mut rng(8));
+        alice.change(realm, user, &new, &parameters, &mut rng(9)).unwrap()
+    };
+    for wrong in [change(0, user), change(2, user)] {
+        let refused = engine.change_key(user, &wrong).await;
+        assert!(matches!(refused, Err(CustodianError::Conflict(Some(0)))), "{refused:?}");
+    }
+    let of_bob = engine.change_key(user, &change(1, id("bob"))).await.unwrap_err();
+    assert_eq!(reason(of_bob), OpenError::Context(ContextError::Mismatch));
+    // A document of the same size in the same place is not a change.
+    let document = Seal::to(&[&alice.up()]).context(&context(1)).bytes(&bytes(100)).unwrap();
+    let refused = engine.change_key(user, &document).await.unwrap_err();
+    assert_eq!(reason(refused), OpenError::Context(ContextError::Mismatch));
+
+    let sealed = change(1, user);
+    assert_eq!(engine.change_key(user, &sealed).await.unwrap(), Epoch::new(1));
+    assert!(engine.change_key(user, &sealed).await.is_err(), "twice");
+    assert_eq!(events.lock().unwrap().last(), Some(&Event::KeyChanged { user, epoch: Epoch::new(1) }));
+    assert_eq!(engine.records().get(receipt.record).await.unwrap(), before);
+    let own = fetch(&engine, receipt.record, user).await.unwrap();
+    assert!(open(&alice.down(), Expect::context(), &own).is_err(), "the old key opens nothing new");
+    assert_eq!(open(&new.down(), Expect::context(), &own).unwrap().plaintext(), b"document");
+}
+
+#[tokio::test]
+async fn erased_users_leave_noise() {
+    let World { engine, alice, bob, .. } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(b"mine").unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let of_bob = Seal::to(&[&bob.up()]).bytes(b"his").unwrap();
+    let kept = send(&engine, id("bob"), &of_bob).await.unwrap();
+    engine.grant(kept.record, id("bob"), id("alice")).await.unwrap();
+    engine.erase(id("alice")).await.unwrap();
+    engine.erase(id("alice")).await.unwrap();
+    assert!(engine.records().get(receipt.record).await.unwrap().is_none());
+    assert!(matches!(send(&engine, id("alice"), &sealed).await, Err(CustodianError::UnknownUser)));
+    assert!(matches!(fetch(&engine, kept.record, id("alice")).await, Err(CustodianError::UnknownUser)));
+    assert!(fetch(&engine, kept.record, id("bob")).await.is_ok());
+}
+
+fn sendable<T: Send>(future: T) -> T {
+    future
+}
+
+// proves E3, E7
+#[tokio::test]
+async fn a_record_is_processed_for_somebody_else() {
+    let World { engine, alice, bob, .. } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(&bytes(200_000)).unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let count = |_: &Context, plain: &[u8]| Zeroizing::new(plain.len().to_string().into_bytes());
+    let (of, to) = (id("alice"), id("bob"));
+    let result = sendable(engine.process(receipt.record, of, to, count)).await.unwrap();
+    let expect = Expect::context().record(receipt.record).owner(of);
+    assert_eq!(open(&bob.down(), expect, &result).unwrap().plaintext(), b"200000");
+    assert!(matches!(engine.process(receipt.record, to, to, count).await, Err(CustodianError::NoSuchRecord)));
+    engine.disable(to).await.unwrap();
+    assert!(matches!(engine.process(receipt.record, of, to, count).await, Err(CustodianError::Disabled)));
+}
+
+#[tokio::test]
+async fn a_record_sealed_anew_is_out_of_reach() {
+    let World { engine, alice, .. } = world().await;
+    let document = bytes(300_000);
+    let sealed = Seal::to(&[&alice.up()]).bytes(&document).unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let old_header = engine.deliver(receipt.record, id("alice")).await.unwrap().header;
+
+    let renewed = sendable(engine.reencrypt(receipt.record, id("alice"), NOW)).await.unwrap();
+    assert_eq!((renewed.sequence, renewed.len), (2, receipt.len));
+    let own = fetch(&engine, receipt.record, id("alice")).await.unwrap();
+    let opened = open(&alice.down(), Expect::context().sequence(2), &own).unwrap();
+    assert_eq!(opened.plaintext(), document);
+    let payload = &own[own.len() - usize::try_from(receipt.len).unwrap()..];
+    let mixed = [&old_header[..], payload].concat();
+    let refused = open(&alice.down(), Expect::anything(), &mixed).unwrap_err();
+    assert_eq!(
+        refused,
+        OpenError::Payload(PayloadError::Rejected),
+        "the old file key opens the new payload no more"
+    );
+    assert!(engine.reencrypt(receipt.record, id("bob"), NOW).await.is_err());
 }
