@@ -38,7 +38,9 @@ const RESEED_AFTER: usize = 1 << 20;
 /// As [`OsRng`], when it is seeded: without randomness there is no safe way on.
 ///
 /// # Security
-/// [`OsRng`] is stateless and simpler: prefer it wherever its system call (a third of a microsecond) does not matter.
+/// [`OsRng`] is stateless and simpler: prefer it wherever its system call does not matter. Short draws cost about half
+/// as much here, long ones a third; looking for a fork is a system call too, one for each draw, so draw what a batch
+/// needs at once.
 /// - A *fork* is seen by the process id, at each use; a child whose parent's parent had the same id (and is gone) is not
 ///   told apart. Threads each have their own generator, there is no sharing.
 /// - A *copy of a running virtual machine* is not seen: both give the same bytes until the next seed, at most a mebibyte.

@@ -36,9 +36,9 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static TURN: Mutex<()> = Mutex::new(());
 
 fn holds_a_secret(block: &[u8]) -> bool {
+    let secrets = &raw const SECRETS;
     // SAFETY: written by `watch` only, before it sets `LOOKING`.
-    let secrets = unsafe { &*(&raw const SECRETS) };
-    let secrets = &secrets[..COUNT.load(Ordering::SeqCst)];
+    let secrets = &unsafe { &*secrets }[..COUNT.load(Ordering::SeqCst)];
     block.windows(WINDOW).any(|window| secrets.iter().any(|secret| window == secret))
 }
 
