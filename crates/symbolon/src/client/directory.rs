@@ -1,0 +1,110 @@
+//! The directory behind a session: register, look up (T5, T7, T11).
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use symbolon_keys::{Epoch, Id, Identity, UnixTime};
+use symbolon_table::{Challenge, Directory, PublicKeys, Record, Statement, StoreError};
+
+use super::link::{Link, unexpected};
+use super::{Client, ClientError};
+use crate::protocol::{Ids, Reply, Request};
+
+/// How long a record is valid before it must be renewed: a year, as certificates were for long.
+const VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The clocks of client and server may differ by this much.
+const SKEW: u64 = 60;
+
+impl Client {
+    /// Registers the public keys of `identity` under `id`, and proves that it holds the private ones (T11).
+    ///
+    /// An id that is registered with these keys already stays as it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if somebody else has the id.
+    pub async fn register(&self, id: Id, identity: &Identity) -> Result<Record, ClientError> {
+        if let Some(record) = self.record(id).await?
+            && record.keys().verifying == *identity.public().verifying_key()
+        {
+            return Ok(record);
+        }
+        let public = identity.public();
+        let mut keys = PublicKeys::new(*public.table_key(), *public.verifying_key());
+        keys.age = Some(*public.age_key());
+        keys.noise = Some(*public.noise_key());
+        let now = UnixTime::now();
+        let from = UnixTime::from_secs(now.as_secs().saturating_sub(SKEW));
+        let statement = Statement::new(id, keys, from, now.saturating_add(VALIDITY));
+        let signing = identity.signing_key();
+        let record = statement.first(&signing).map_err(ClientError::invalid)?;
+
+        let challenge = match self.link.ask(Request::BeginRegistration(id)).await? {
+            Reply::Challenge(bytes) => Challenge::from_bytes(&bytes).map_err(ClientError::invalid)?,
+            other => return unexpected(&other),
+        };
+        let registration =
+            challenge.answer(record, &identity.table_key(), &signing).map_err(ClientError::invalid)?;
+        let stored = records(self.link.ask(Request::Register(registration.to_bytes())).await?)?;
+        match <[_; 1]>::try_from(stored) {
+            Ok([Some(stored)]) if stored == *registration.record() => Ok(stored),
+            _ => Err(ClientError::Protocol("another record than was registered")),
+        }
+    }
+
+    /// The newest record of `id`, with its signature checked; none if the directory knows nobody of that id.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] if the record does not hold.
+    pub async fn record(&self, id: Id) -> Result<Option<Record>, ClientError> {
+        let record = look_up(&self.link, &[id]).await?.pop().flatten();
+        if let Some(record) = &record {
+            record.verify().map_err(ClientError::invalid)?;
+            if *record.id() != id {
+                return Err(ClientError::Protocol("the record of another user"));
+            }
+        }
+        Ok(record)
+    }
+
+    /// The directory over this session, for a [`Table`](symbolon_table::Table).
+    #[must_use]
+    pub fn directory(&self) -> RemoteDirectory {
+        RemoteDirectory(Arc::clone(&self.link))
+    }
+}
+
+/// The server's directory, asked over a session.
+#[derive(Clone, Debug)]
+pub struct RemoteDirectory(Arc<Link>);
+
+impl Directory for RemoteDirectory {
+    async fn lookup(&self, ids: &[Id]) -> Result<Vec<Option<Record>>, StoreError> {
+        look_up(&self.0, ids).await.map_err(|error| StoreError::retryable(error.to_string()))
+    }
+
+    async fn history(&self, id: &Id, from: Epoch) -> Result<Vec<Record>, StoreError> {
+        let history = async {
+            let records = records(self.0.ask(Request::History(*id, from.number())).await?)?;
+            records.into_iter().collect::<Option<Vec<_>>>().ok_or(ClientError::Protocol("an empty record"))
+        };
+        history.await.map_err(|error| StoreError::retryable(error.to_string()))
+    }
+}
+
+async fn look_up(link: &Link, ids: &[Id]) -> Result<Vec<Option<Record>>, ClientError> {
+    let found = records(link.ask(Request::LookUp(Ids(ids.to_vec()))).await?)?;
+    if found.len() != ids.len() {
+        return Err(ClientError::Protocol("more or fewer records than were asked for"));
+    }
+    Ok(found)
+}
+
+fn records(reply: Reply) -> Result<Vec<Option<Record>>, ClientError> {
+    let Reply::Records(list) = reply else { return unexpected(&reply) };
+    let read = |bytes: Vec<u8>| match bytes.is_empty() {
+        true => Ok(None),
+        false => Record::from_bytes(bytes).map(Some).map_err(ClientError::invalid),
+    };
+    list.into_iter().map(|bytes| read(bytes.0)).collect()
+}

@@ -1,0 +1,159 @@
+//! Documents over a session: store, fetch, grant (E3 to E5), and what a user's key is derived from (E8).
+
+use symbolon_envelope::{Context, Expect, Open, RecordId, Seal, UserKey};
+use symbolon_keys::passphrase::Argon2Params;
+use symbolon_keys::{Epoch, Id, OsRng};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroizing;
+
+use super::link::unexpected;
+use super::{Client, ClientError};
+use crate::protocol::{MAX_CHUNK, RecordRef, Reply, Request};
+
+/// The public inputs of a user's key (C8): what the server tells anybody who names the user, inside the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyParameters {
+    /// The salt.
+    pub salt: [u8; 16],
+    /// What it costs to derive the key.
+    pub params: Argon2Params,
+    /// The number of the user's key.
+    pub epoch: Epoch,
+}
+
+/// A document that was fetched.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Document {
+    /// Which record it is, whose, at which sequence, under which policy.
+    pub context: Context,
+    /// Bytes of its plaintext.
+    pub len: u64,
+}
+
+impl Client {
+    /// Salt, costs and epoch of a user's key. For a user who does not exist the server makes up stable ones.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] if the costs are outside what we accept: below the floor a passphrase is not protected,
+    /// above the cap a server could exhaust us.
+    pub async fn key_parameters(&self, user: Id) -> Result<KeyParameters, ClientError> {
+        match self.link.ask(Request::KeyParameters(user)).await? {
+            Reply::KeyParameters(salt, memory, passes, lanes, epoch) => {
+                let params = Argon2Params::new(memory, passes, lanes).map_err(ClientError::invalid)?;
+                Ok(KeyParameters { salt: salt.0, params, epoch: Epoch::new(epoch) })
+            }
+            other => unexpected(&other),
+        }
+    }
+
+    /// Seals what `document` reads under `key` for the way up, streams it to the server, and says at which sequence it
+    /// is stored. `context` names realm, record and owner; `replaces` the sequence that it replaces, none for a new one.
+    ///
+    /// At no time is more than a chunk of it in memory, on either side. The server stores nothing before it has
+    /// verified all of it.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with [`Conflict`](crate::RefusalCode::Conflict) if the record is at another sequence;
+    /// [`ClientError::Io`] if `document` fails: then nothing is stored.
+    pub async fn put(
+        &self,
+        key: &UserKey,
+        context: &Context,
+        replaces: Option<u64>,
+        mut document: impl AsyncRead + Unpin,
+    ) -> Result<u64, ClientError> {
+        let up = key.up();
+        let recipients: [&dyn symbolon_envelope::Recipient; 1] = [&up];
+        let seal = Seal::to(&recipients).context(context);
+        let (mut sealed, mut payload) = seal.begin(&mut OsRng).map_err(ClientError::invalid)?;
+        let mut wire = self.link.begin().await?;
+        let sent = async {
+            let record = RecordRef(*context.record().as_bytes());
+            let number = wire.request(Request::Put(record, replaces)).await?;
+            let mut plaintext = Zeroizing::new(vec![0; MAX_CHUNK]);
+            loop {
+                wire.data(number, &sealed).await?;
+                sealed.clear();
+                match document.read(&mut plaintext).await? {
+                    0 => break,
+                    n => {
+                        let read = plaintext.get(..n).unwrap_or_default();
+                        payload.push(read, &mut sealed).map_err(ClientError::invalid)?;
+                    }
+                }
+            }
+            payload.finish(&mut sealed).map_err(ClientError::invalid)?;
+            wire.data(number, &sealed).await?;
+            wire.end(number).await?;
+            wire.reply(number).await
+        }
+        .await;
+        match wire.done(sent)? {
+            Reply::Stored(sequence) => Ok(sequence),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Fetches a document, which the server re-wraps under the user's `key` for the way down, and writes its plaintext
+    /// to `out` as its chunks verify.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the user may not have it; [`ClientError::Invalid`] if the envelope does not hold, or
+    /// is not the record asked for in this realm. Until this returns `Ok`, what `out` has is a true beginning of the
+    /// document, and maybe not all of it: do not act on it.
+    pub async fn get(
+        &self,
+        key: &UserKey,
+        realm: Id,
+        record: RecordId,
+        mut out: impl AsyncWrite + Unpin,
+    ) -> Result<Document, ClientError> {
+        let down = key.down();
+        let identities: [&dyn symbolon_envelope::Identity; 1] = [&down];
+        let mut opening =
+            Open::with(&identities).expect(Expect::context().realm(realm).record(record)).begin();
+        let mut wire = self.link.begin().await?;
+        let received = async {
+            let number = wire.request(Request::Get(RecordRef(*record.as_bytes()))).await?;
+            let Reply::Follows(_) = wire.reply(number).await? else {
+                return Err(ClientError::Protocol("an answer of another kind"));
+            };
+            let mut plaintext = Zeroizing::new(Vec::with_capacity(2 * MAX_CHUNK));
+            let mut len = 0_u64;
+            while let Some(sealed) = wire.piece(number).await? {
+                opening.push(&sealed, &mut plaintext).map_err(ClientError::invalid)?;
+                out.write_all(&plaintext).await?;
+                len = len.saturating_add(u64::try_from(plaintext.len()).unwrap_or(u64::MAX));
+                plaintext.clear();
+            }
+            let context = opening.context().cloned();
+            opening.finish(&mut plaintext).map_err(ClientError::invalid)?;
+            out.write_all(&plaintext).await?;
+            out.flush().await?;
+            len = len.saturating_add(u64::try_from(plaintext.len()).unwrap_or(u64::MAX));
+            // `Expect::context` refuses an envelope without one.
+            let context = context.ok_or(ClientError::Protocol("an envelope without its context"))?;
+            Ok(Document { context, len })
+        }
+        .await;
+        wire.done(received)
+    }
+
+    /// Lets `user` have a document of one's own (E5).
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the record is not one's own, or the user has no key at the server.
+    pub async fn grant(&self, record: RecordId, user: Id) -> Result<(), ClientError> {
+        self.done(Request::Grant(RecordRef(*record.as_bytes()), user)).await
+    }
+
+    /// Takes that back. Whoever fetched the document before still has it.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the record is not one's own.
+    pub async fn revoke(&self, record: RecordId, user: Id) -> Result<(), ClientError> {
+        self.done(Request::Revoke(RecordRef(*record.as_bytes()), user)).await
+    }
+}

@@ -1,0 +1,109 @@
+//! One session of a client: a request goes out, its answer comes back.
+
+use symbolon_agreement::net::Session;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::ClientError;
+use crate::protocol::{MAX_CHUNK, Reply, Request, ToClient, ToServer, decode, encode};
+
+/// The session, for one request at a time.
+#[derive(Debug)]
+pub(super) struct Link(Mutex<Wire>);
+
+/// The session while one request has it.
+#[derive(Debug)]
+pub(super) struct Wire {
+    session: Session,
+    next: u64,
+    /// A request was begun and not finished: what comes next belongs to it, and nobody waits for it any more.
+    dangling: bool,
+}
+
+impl Link {
+    pub(super) fn new(session: Session) -> Self {
+        Self(Mutex::new(Wire { session, next: 0, dangling: false }))
+    }
+
+    /// Asks, and waits for the one answer.
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, ClientError> {
+        let mut wire = self.begin().await?;
+        let number = wire.request(request).await?;
+        let reply = wire.reply(number).await;
+        wire.done(reply)
+    }
+
+    /// Takes the session for a request with data around it. Whoever takes it calls [`Wire::done`].
+    pub(super) async fn begin(&self) -> Result<MutexGuard<'_, Wire>, ClientError> {
+        let mut wire = self.0.lock().await;
+        if core::mem::replace(&mut wire.dangling, true) {
+            return Err(ClientError::Interrupted);
+        }
+        Ok(wire)
+    }
+
+    pub(super) fn into_wire(self) -> Wire {
+        self.0.into_inner()
+    }
+}
+
+impl Wire {
+    pub(super) async fn request(&mut self, request: Request) -> Result<u64, ClientError> {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        self.session.send(&encode(&ToServer::Request(number, request))).await?;
+        Ok(number)
+    }
+
+    /// Sends a piece of the document that request `number` announced.
+    pub(super) async fn data(&mut self, number: u64, bytes: &[u8]) -> Result<(), ClientError> {
+        for piece in bytes.chunks(MAX_CHUNK) {
+            self.session.send(&encode(&ToServer::Data(number, piece.to_vec()))).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end(&mut self, number: u64) -> Result<(), ClientError> {
+        Ok(self.session.send(&encode(&ToServer::End(number))).await?)
+    }
+
+    pub(super) async fn reply(&mut self, number: u64) -> Result<Reply, ClientError> {
+        match self.receive().await? {
+            ToClient::Reply(n, reply) if n == number => Ok(reply),
+            ToClient::Refused(n, refusal) if n == number || n == u64::MAX => {
+                Err(ClientError::Refused(refusal))
+            }
+            _ => Err(ClientError::Protocol("an answer to something else")),
+        }
+    }
+
+    /// The next piece of what the answer to `number` announced; none at its end.
+    pub(super) async fn piece(&mut self, number: u64) -> Result<Option<Vec<u8>>, ClientError> {
+        match self.receive().await? {
+            ToClient::Data(n, bytes) if n == number && bytes.len() <= MAX_CHUNK => Ok(Some(bytes)),
+            ToClient::End(n) if n == number => Ok(None),
+            ToClient::Refused(n, refusal) if n == number => Err(ClientError::Refused(refusal)),
+            _ => Err(ClientError::Protocol("not the next piece of the document")),
+        }
+    }
+
+    pub(super) async fn receive(&mut self) -> Result<ToClient, ClientError> {
+        let message = self.session.recv().await?.ok_or(ClientError::Closed)?;
+        decode(&message).map_err(|_| ClientError::Protocol("a message that does not follow the protocol"))
+    }
+
+    /// The request is finished: what it gave, with the session free for the next if nothing is under way on it.
+    pub(super) fn done<T>(&mut self, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
+        // A refusal is an answer. After any other failure nobody knows what the next message belongs to.
+        self.dangling = !matches!(outcome, Ok(_) | Err(ClientError::Refused(_)));
+        outcome
+    }
+
+    pub(super) async fn close(self) -> Result<(), ClientError> {
+        Ok(self.session.close().await?)
+    }
+}
+
+/// An answer that this request does not get.
+pub(super) const fn unexpected<T>(_: &Reply) -> Result<T, ClientError> {
+    Err(ClientError::Protocol("an answer of another kind"))
+}

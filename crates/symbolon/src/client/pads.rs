@@ -1,0 +1,292 @@
+//! Services under a pad (L10, L14): each request and each answer a frame, value and pad going down together.
+
+use alloc::sync::Arc;
+use core::fmt;
+use std::path::Path;
+
+use symbolon_ledger::{Amount, LedgerStore, Pad, PadHalf, PadHeader, PadId, Remaining, SinglePad};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::link::{Link, unexpected};
+use super::{Client, ClientError};
+use crate::protocol::{
+    PadReply, PadRequest, PurchaseRef, QuoteRef, Refusal, RefusalCode, Reply, Request, Units, decode, encode,
+};
+use crate::service::{Ask, ServiceError};
+use crate::voucher::Purchase;
+
+impl Client {
+    /// Buys a pad and writes the user's half to a new file, which only its owner can read (L1, L26).
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the voucher is not worth it; [`ClientError::Io`] if the file exists or the disk is
+    /// full. What went wrong half-way is asked for again with the same purchase, into another file.
+    pub async fn buy_pad(
+        &self,
+        purchase: &Purchase,
+        path: impl AsRef<Path>,
+    ) -> Result<PadHeader, ClientError> {
+        let path = path.as_ref();
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut file = options.open(path).await?;
+        let received = self.receive_half(purchase, &mut file).await;
+        let received = match received {
+            Ok(()) => file.sync_all().await.map_err(ClientError::from),
+            failed => failed,
+        };
+        let header = received.and_then(|()| SinglePad::new(path).header().map_err(ClientError::invalid));
+        if header.is_err() {
+            // A part of a half is of no use. If it cannot be removed, the error that is told is the better one.
+            let _ = tokio::fs::remove_file(path).await;
+        }
+        header
+    }
+
+    async fn receive_half(&self, purchase: &Purchase, file: &mut File) -> Result<(), ClientError> {
+        let Purchase { voucher, id, bytes } = purchase;
+        let mut wire = self.link.begin().await?;
+        let received = async {
+            let request = Request::BuyPad(*voucher.expose(), PurchaseRef(*id), *bytes);
+            let number = wire.request(request).await?;
+            let len = match wire.reply(number).await? {
+                Reply::Follows(len) => len,
+                other => return unexpected(&other),
+            };
+            let mut received = 0_u64;
+            while let Some(piece) = wire.piece(number).await? {
+                received = received.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                if received > len {
+                    return Err(ClientError::Protocol("more than was announced"));
+                }
+                file.write_all(&Zeroizing::new(piece)).await?;
+            }
+            file.flush().await?;
+            if received == len { Ok(()) } else { Err(ClientError::Protocol("less than was announced")) }
+        }
+        .await;
+        wire.done(received)
+    }
+
+    /// Uses `pad` over this session: whichever user is logged in, or nobody. The server knows the pad alone (L17).
+    #[must_use]
+    pub fn with_pad<S, H>(&self, pad: Pad<S, H>) -> PadClient<S, H> {
+        PadClient { link: Arc::clone(&self.link), pad }
+    }
+}
+
+/// A client under a pad.
+///
+/// A request whose answer was lost is asked again with the same bytes, and gets the same answer: nothing is charged
+/// twice, and no byte of the pad serves twice.
+#[derive(Debug)]
+pub struct PadClient<S, H> {
+    link: Arc<Link>,
+    pad: Pad<S, H>,
+}
+
+/// What a service will cost at most. That much is set aside at the server for five minutes.
+#[must_use = "what is set aside is used by `perform`"]
+pub struct Quote<A> {
+    ask: A,
+    id: QuoteRef,
+    price: Amount,
+    /// The sealed request, once it was made: repeated as it is, never sealed again.
+    frame: Mutex<Option<Vec<u8>>>,
+}
+
+/// A service that was performed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer<T> {
+    /// The service's answer.
+    pub answer: T,
+    /// What it cost.
+    pub fee: Amount,
+    /// The value that is left.
+    pub left: Amount,
+}
+
+impl<A> Quote<A> {
+    /// The most that the service will cost.
+    pub const fn price(&self) -> Amount {
+        self.price
+    }
+}
+
+impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
+    /// Asks what a service will cost.
+    ///
+    /// # Errors
+    /// [`PadError::Refused`] with [`Exhausted`](crate::RefusalCode::Exhausted) if the value does not reach that far;
+    /// [`PadError::Pad`] if this end of the pad has no room left.
+    pub async fn quote<A: Ask>(&self, ask: A) -> Result<Quote<A>, PadError> {
+        let frame = self.seal(&PadRequest::Quote(A::SERVICE.into(), ask.request())).await?;
+        match self.exchange(&frame).await? {
+            PadReply::Quoted(id, price) => {
+                Ok(Quote { ask, id, price: amount(price), frame: Mutex::new(None) })
+            }
+            other => Err(other.into()),
+        }
+    }
+
+    /// Has the service performed. Safe to repeat with the same quote, also over another session.
+    ///
+    /// # Errors
+    /// [`PadError::Refused`] if the service refuses or the quote has expired: then nothing was charged.
+    pub async fn perform<A: Ask>(&self, quote: &Quote<A>) -> Result<Answer<A::Answer>, PadError> {
+        let mut sealed = quote.frame.lock().await;
+        let mut again = true;
+        loop {
+            let frame = match &*sealed {
+                Some(frame) => frame,
+                None => {
+                    let request = PadRequest::Perform(A::SERVICE.into(), quote.ask.request(), quote.id);
+                    sealed.insert(self.seal(&request).await?)
+                }
+            };
+            match self.exchange(frame).await {
+                Ok(PadReply::Performed(answer, fee, left)) => {
+                    let answer = quote.ask.answer(&answer).map_err(PadError::Service)?;
+                    return Ok(Answer { answer, fee: amount(fee), left: amount(left) });
+                }
+                Ok(other) => return Err(other.into()),
+                // The server received it and died before it answered: nothing was charged, and it asks for a new frame.
+                Err(PadError::Client(ClientError::Refused(refusal)))
+                    if again && refusal.code() == RefusalCode::Conflict =>
+                {
+                    again = false;
+                    *sealed = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The value that is left at the server.
+    ///
+    /// # Errors
+    /// As for [`Self::quote`].
+    pub async fn balance(&self) -> Result<Amount, PadError> {
+        let frame = self.seal(&PadRequest::Balance).await?;
+        match self.exchange(&frame).await? {
+            PadReply::Balance(value, ..) => Ok(amount(value)),
+            other => Err(other.into()),
+        }
+    }
+
+    /// The name of the pad: all that the server knows of its holder.
+    #[must_use]
+    pub fn id(&self) -> PadId {
+        self.pad.id()
+    }
+
+    /// What is left of the pad at this end.
+    #[must_use]
+    pub fn remaining(&self) -> Remaining {
+        self.pad.remaining()
+    }
+
+    /// The pad, for use over another session.
+    #[must_use]
+    pub fn into_pad(self) -> Pad<S, H> {
+        self.pad
+    }
+
+    async fn seal(&self, request: &PadRequest) -> Result<Vec<u8>, PadError> {
+        Ok(self.pad.seal(&encode(request)).commit().await?)
+    }
+
+    async fn exchange(&self, frame: &[u8]) -> Result<PadReply, PadError> {
+        let reply = match self.link.ask(Request::Frame(frame.to_vec())).await? {
+            Reply::Frame(frame) => frame,
+            other => return Ok(unexpected(&other)?),
+        };
+        let message = self.pad.open(&reply).await?;
+        Ok(decode(&message).map_err(ClientError::Refused)?)
+    }
+}
+
+fn amount(units: Units) -> Amount {
+    Amount::from_bytes(units.0)
+}
+
+/// Why a request under a pad failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PadError {
+    /// This end of the pad: exhausted, halted, or its ledger failed.
+    Pad(symbolon_ledger::PadError),
+    /// The session, or a refusal outside of the pad.
+    Client(ClientError),
+    /// Refused under the pad; nothing was charged.
+    Refused(Refusal),
+    /// The answer is not one of the service.
+    Service(ServiceError),
+}
+
+impl PadError {
+    /// The server's refusal, whichever way it came.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::Client(ClientError::Refused(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+impl From<PadReply> for PadError {
+    fn from(reply: PadReply) -> Self {
+        match reply {
+            PadReply::Refused(refusal) => Self::Refused(refusal),
+            _ => Self::Client(ClientError::Protocol("an answer of another kind, under the pad")),
+        }
+    }
+}
+
+impl From<symbolon_ledger::PadError> for PadError {
+    fn from(error: symbolon_ledger::PadError) -> Self {
+        Self::Pad(error)
+    }
+}
+
+impl From<ClientError> for PadError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl fmt::Display for PadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pad(error) => error.fmt(f),
+            Self::Client(error) => error.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Service(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PadError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Pad(error) => Some(error),
+            Self::Client(error) => Some(error),
+            Self::Refused(refusal) => Some(refusal),
+            Self::Service(error) => Some(error),
+        }
+    }
+}
+
+impl<A> fmt::Debug for Quote<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ask: _, id: _, price, frame: _ } = self;
+        write!(f, "Quote({price})")
+    }
+}

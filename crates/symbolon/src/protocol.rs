@@ -1,0 +1,371 @@
+//! The protocol between client and server: every message, in this one file (`docs/protocol.md`).
+//!
+//! A message of a session is `u8 version || CBOR`. The encoding is canonical: what does not come out the same when it
+//! is encoded again is refused. Byte strings inside (records, sealed messages, frames, envelopes) have formats and
+//! authentication of their own.
+
+use core::fmt;
+
+use minicbor::{Decode, Encode};
+use symbolon_keys::Id;
+
+/// The version of this protocol. A message of another version is refused.
+pub(crate) const VERSION: u8 = 1;
+
+/// The longest message: a table message or pad frame of the largest size, with room for what surrounds it.
+pub(crate) const MAX_MESSAGE: usize = (1 << 20) + 4096;
+
+/// The most bytes of a document or bundle in one message: so that a slow peer holds little memory.
+pub(crate) const MAX_CHUNK: usize = 1 << 18;
+
+/// The longest letter, and how many of them an answer fetches at once: so that an answer fits a message.
+pub(crate) const MAX_LETTER: usize = 1 << 16;
+pub(crate) const LETTERS_AT_ONCE: usize = 8;
+
+/// The most ids, letters or records that one message carries.
+pub(crate) const MAX_ITEMS: usize = 256;
+
+/// What a client sends.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum ToServer {
+    /// The request of this number, counted up within a session. Answers carry the number.
+    #[n(0)]
+    Request(#[n(0)] u64, #[n(1)] Request),
+    /// The next bytes of the document that the request of this number announced.
+    #[n(1)]
+    Data(
+        #[n(0)] u64,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
+    /// The document of the request of this number is complete.
+    #[n(2)]
+    End(#[n(0)] u64),
+}
+
+/// What a server sends.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum ToClient {
+    /// The answer to the request of this number.
+    #[n(0)]
+    Reply(#[n(0)] u64, #[n(1)] Reply),
+    /// The request of this number is refused; nothing of it was done.
+    #[n(1)]
+    Refused(#[n(0)] u64, #[n(1)] Refusal),
+    /// The next bytes of what the reply of this number announced.
+    #[n(2)]
+    Data(
+        #[n(0)] u64,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
+    /// What the reply of this number announced is complete.
+    #[n(3)]
+    End(#[n(0)] u64),
+    /// A letter that arrived for a client that subscribed.
+    #[n(4)]
+    Pushed(#[n(0)] Letter),
+}
+
+/// What can be asked. Requests marked *(login)* need [`Request::Login`] before them.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Request {
+    /// "I am this user": true if the directory's newest record of the user names the Noise key of this session.
+    #[n(0)]
+    Login(#[cbor(n(0), with = "id")] Id),
+    /// *(login)* Compares profile data with what was stored earlier (A7). A mismatch ends the session.
+    #[n(1)]
+    VerifyProfile(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Asks for a challenge to register, or to change, the keys of a user.
+    #[n(2)]
+    BeginRegistration(#[cbor(n(0), with = "id")] Id),
+    /// Answers the challenge.
+    #[n(3)]
+    Register(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Asks for the newest records of users.
+    #[n(4)]
+    LookUp(#[n(0)] Ids),
+    /// Asks for the records of one user from an epoch on.
+    #[n(5)]
+    History(#[cbor(n(0), with = "id")] Id, #[n(1)] u64),
+    /// *(login)* Leaves a sealed message for a user.
+    #[n(6)]
+    Deposit(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// *(login)* Asks for letters after a cursor; an empty one asks from the beginning.
+    #[n(7)]
+    Poll(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>, #[n(1)] u32),
+    /// *(login)* "I have these letters": they may go.
+    #[n(8)]
+    Acknowledge(#[n(0)] Vec<u64>),
+    /// *(login)* Asks to be sent letters as they arrive, those after a cursor first.
+    #[n(9)]
+    Subscribe(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Pays with a voucher for a pad of so many bytes. Whoever has the voucher may; no login. The purchase has a name of
+    /// the client's own: asked again under it, the same pad is sent again until it is used.
+    #[n(10)]
+    BuyPad(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32], #[n(1)] PurchaseRef, #[n(2)] u64),
+    /// A frame under a pad. The pad's id is in the frame; no login.
+    #[n(11)]
+    Frame(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Asks for the salt and costs of a user's key (C8). Unknown users get stable ones.
+    #[n(12)]
+    KeyParameters(#[cbor(n(0), with = "id")] Id),
+    /// *(login)* Announces a document under the user's key: its record, and the sequence that it replaces if any.
+    #[n(13)]
+    Put(#[n(0)] RecordRef, #[n(1)] Option<u64>),
+    /// *(login)* Asks for a document, re-wrapped under the user's key.
+    #[n(14)]
+    Get(#[n(0)] RecordRef),
+    /// *(login)* Lets another user have a document of one's own.
+    #[n(15)]
+    Grant(#[n(0)] RecordRef, #[cbor(n(1), with = "id")] Id),
+    /// *(login)* Takes that back.
+    #[n(16)]
+    Revoke(#[n(0)] RecordRef, #[cbor(n(1), with = "id")] Id),
+}
+
+/// What is answered; one for each request, unless it says otherwise.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Reply {
+    /// It is done.
+    #[n(0)]
+    Done,
+    /// The directory's challenge.
+    #[n(1)]
+    Challenge(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Records, in the order asked for; empty where there is none.
+    #[n(2)]
+    Records(#[n(0)] Vec<Bytes>),
+    /// The letter lies in the mailbox, under this number.
+    #[n(3)]
+    Deposited(#[n(0)] u64),
+    /// Letters, and the cursor after the last.
+    #[n(4)]
+    Letters(#[n(0)] Vec<Letter>, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>),
+    /// A frame under the pad.
+    #[n(5)]
+    Frame(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// The public inputs of a user's key: salt, memory in KiB, passes, lanes, epoch.
+    #[n(6)]
+    KeyParameters(#[n(0)] Salt, #[n(1)] u32, #[n(2)] u32, #[n(3)] u32, #[n(4)] u64),
+    /// The document is stored at this sequence.
+    #[n(7)]
+    Stored(#[n(0)] u64),
+    /// So many bytes follow: a bundle, or an envelope.
+    #[n(8)]
+    Follows(#[n(0)] u64),
+}
+
+/// What is asked under a pad, as the plaintext of a frame.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum PadRequest {
+    /// What a request to a service will cost at most; that much is set aside.
+    #[n(0)]
+    Quote(#[n(0)] String, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>),
+    /// Performs a service within what this quote set aside.
+    #[n(1)]
+    Perform(#[n(0)] String, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>, #[n(2)] QuoteRef),
+    /// What is left of the pad and its value.
+    #[n(2)]
+    Balance,
+}
+
+/// What is answered under a pad.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum PadReply {
+    /// The quote's name, and the most that it will cost.
+    #[n(0)]
+    Quoted(#[n(0)] QuoteRef, #[n(1)] Units),
+    /// The service's answer, its fee, and the value that is left.
+    #[n(1)]
+    Performed(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>, #[n(1)] Units, #[n(2)] Units),
+    /// The value that is left, and the bytes left on the user's lane and on the server's.
+    #[n(2)]
+    Balance(#[n(0)] Units, #[n(1)] u64, #[n(2)] u64),
+    /// Not done, and not charged.
+    #[n(3)]
+    Refused(#[n(0)] Refusal),
+}
+
+/// A message at rest in a mailbox.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Letter {
+    /// Its number, which acknowledges it.
+    #[n(0)]
+    pub(crate) sequence: u64,
+    /// The sealed message.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub(crate) message: Vec<u8>,
+}
+
+/// Why a request is refused: a code for programs, a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Refusal {
+    #[n(0)]
+    code: RefusalCode,
+    #[n(1)]
+    reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: RefusalCode, reason: impl fmt::Display) -> Self {
+        Self { code, reason: reason.to_string() }
+    }
+
+    /// What a program can act on.
+    #[must_use]
+    pub const fn code(&self) -> RefusalCode {
+        self.code
+    }
+
+    /// What a person can act on.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+/// What a program can do about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// The request does not follow the protocol, or exceeds a limit: mend the program.
+    #[n(0)]
+    Malformed,
+    /// Log in first.
+    #[n(1)]
+    NotLoggedIn,
+    /// It is not yours, it is not there, or the proof of it is wrong; which of these is not said.
+    #[n(2)]
+    Denied,
+    /// Somebody was faster, or it exists: look again, then decide.
+    #[n(3)]
+    Conflict,
+    /// The pad or the value has come to its end: buy another.
+    #[n(4)]
+    Exhausted,
+    /// A quota is full: acknowledge, delete, or wait.
+    #[n(5)]
+    Full,
+    /// The server cannot do it now: the same request may succeed later.
+    #[n(6)]
+    Unavailable,
+    /// The service itself refuses.
+    #[n(7)]
+    Service,
+}
+
+/// A byte string in a list.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct Bytes(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) Vec<u8>);
+
+/// The name of a record: 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct RecordRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+
+/// The name of a purchase: 16 bytes, random, made and kept by the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct PurchaseRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+
+/// The name of a quote: the id of the hold behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct QuoteRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+
+/// Minor units of value: 16 bytes, big-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct Units(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+
+/// A salt: 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct Salt(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+
+/// Ids in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ids(pub(crate) Vec<Id>);
+
+/// Encodes a message of a session.
+pub(crate) fn encode<T: Encode<()>>(message: &T) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    // Writing to a vector cannot fail, and no type here refuses to be encoded.
+    let _: Result<(), _> = minicbor::encode(message, &mut out);
+    out
+}
+
+/// Decodes a message of a session: this version, nothing behind it, and canonical.
+///
+/// # Errors
+/// [`Refusal`] with [`RefusalCode::Malformed`].
+pub(crate) fn decode<T: Encode<()> + for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<T, Refusal> {
+    let malformed = |why| Refusal::new(RefusalCode::Malformed, why);
+    if bytes.len() > MAX_MESSAGE {
+        return Err(malformed("message exceeds the limit of the protocol"));
+    }
+    let Some((&VERSION, body)) = bytes.split_first() else {
+        return Err(malformed("message is of another version of the protocol"));
+    };
+    let message: T = minicbor::decode(body).map_err(|_| malformed("message does not follow the protocol"))?;
+    if encode(&message) != bytes {
+        return Err(malformed("message is not in its canonical encoding"));
+    }
+    Ok(message)
+}
+
+/// An [`Id`] as a text string.
+mod id {
+    use minicbor::decode::{Decoder, Error};
+    use minicbor::encode::{self, Encoder, Write};
+    use symbolon_keys::Id;
+
+    pub(super) fn encode<C, W: Write>(
+        id: &Id,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.str(id.as_str())?;
+        Ok(())
+    }
+
+    pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Id, Error> {
+        d.str()?.parse().map_err(|_| Error::message("not an id"))
+    }
+}
+
+impl<C> Encode<C> for Ids {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.array(u64::try_from(self.0.len()).unwrap_or(u64::MAX))?;
+        self.0.iter().try_for_each(|one| id::encode(one, e, ctx))
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Ids {
+    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let len = d.array()?.and_then(|len| usize::try_from(len).ok());
+        match len {
+            Some(len) if len <= MAX_ITEMS => {
+                (0..len).map(|_| id::decode(d, ctx)).collect::<Result<_, _>>().map(Ids)
+            }
+            _ => Err(minicbor::decode::Error::message("too many ids")),
+        }
+    }
+}

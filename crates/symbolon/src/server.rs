@@ -1,0 +1,247 @@
+//! The server: sessions on one side, the engines of the domain crates over one store on the other.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::net::SocketAddr;
+
+use symbolon_agreement::net::{BindError, Listener, Policy};
+use symbolon_keys::{Id, Identity, NoisePublicKey};
+use symbolon_ledger::Amount;
+use symbolon_store::AnyStore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::folder::ServerFolder;
+use crate::service::{Service, Services};
+
+mod connection;
+mod documents;
+mod exchange;
+mod mail;
+mod operator;
+mod pads;
+mod people;
+mod sale;
+
+pub use operator::{Books, Operator, OperatorError};
+
+use connection::Connection;
+use exchange::Exchange;
+
+/// The most sessions at once, unless [`ServerBuilder::max_sessions`] says otherwise: each holds up to 1.5 MiB.
+const MAX_SESSIONS: usize = 1024;
+
+/// A server, listening. [`Server::run`] serves; before that nobody is answered.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use symbolon::{AnyStore, Calculation, IdentityFile, Server, ServerFolder};
+///
+/// let identity = IdentityFile::at("server.identity").read()?;
+/// let store = AnyStore::attach("sqlite:./exchange.db").await?;
+/// let folder = ServerFolder::attach("./exchange", &identity)?;
+/// let server = Server::builder(store, identity, folder)
+///     .service(Calculation::default())
+///     .bind("0.0.0.0:7000")
+///     .await?;
+/// server.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    exchange: Arc<Exchange>,
+    listener: Listener,
+    key: NoisePublicKey,
+    max_sessions: usize,
+}
+
+/// A server before it listens.
+#[must_use]
+pub struct ServerBuilder {
+    store: AnyStore,
+    identity: Identity,
+    folder: ServerFolder,
+    services: Services,
+    policy: Policy,
+    realm: Option<Id>,
+    pad_price: Amount,
+    max_sessions: usize,
+}
+
+impl ServerBuilder {
+    /// Offers `service`; one of the same name is replaced.
+    pub fn service(mut self, service: impl Service) -> Self {
+        self.services.add(service);
+        self
+    }
+
+    /// How ports are assigned, and the caps and deadlines of strangers.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The name of the whole installation, which every envelope's context and every user key is bound to; `exchange` if
+    /// nothing is said. It must stay the same as long as the data lives.
+    pub const fn realm(mut self, realm: Id) -> Self {
+        self.realm = Some(realm);
+        self
+    }
+
+    /// What a pad costs for each KiB of it, beside the value that it is charged with; nothing if nothing is said.
+    pub const fn pad_price(mut self, per_kib: Amount) -> Self {
+        self.pad_price = per_kib;
+        self
+    }
+
+    /// The most sessions at once. Those that come when it is reached wait in the listener's own queue.
+    pub const fn max_sessions(mut self, n: usize) -> Self {
+        self.max_sessions = n;
+        self
+    }
+
+    /// Listens on a well-known port; with port 0 the system chooses one.
+    ///
+    /// # Errors
+    /// [`ServerError::Bind`] if the address cannot be bound.
+    pub async fn bind(self, addr: impl tokio::net::ToSocketAddrs) -> Result<Server, ServerError> {
+        let key = *self.identity.public().noise_key();
+        let listener = Listener::bind(addr, self.identity.noise_key()).policy(self.policy.clone());
+        let max_sessions = self.max_sessions;
+        let exchange = Arc::new(Exchange::new(self)?);
+        let listener = listener.start().await?;
+        Ok(Server { exchange, listener, key, max_sessions })
+    }
+}
+
+impl Server {
+    /// A server over `store`, with the keys of `identity` and what `folder` holds.
+    pub fn builder(store: AnyStore, identity: Identity, folder: ServerFolder) -> ServerBuilder {
+        ServerBuilder {
+            store,
+            identity,
+            folder,
+            services: Services::default(),
+            policy: Policy::default(),
+            realm: None,
+            pad_price: Amount::ZERO,
+            max_sessions: MAX_SESSIONS,
+        }
+    }
+
+    /// The address of the well-known port.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// The key that clients pin.
+    #[must_use]
+    pub const fn public_key(&self) -> &NoisePublicKey {
+        &self.key
+    }
+
+    /// What the operator can do, also while the server runs.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator::new(Arc::clone(&self.exchange))
+    }
+
+    /// Serves until `stop` is ready: then no session is begun, each session finishes the request at hand, and the store
+    /// has everything that was acknowledged.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let permits = Arc::new(Semaphore::new(self.max_sessions));
+        let mut sessions = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            // A session is accepted only when there is room to serve it.
+            let next = async {
+                let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+                Some((self.listener.accept().await?, permit))
+            };
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+                next = next => {
+                    let Some((session, permit)) = next else { break };
+                    tracing::debug!(peer = %session.peer_addr(), port = session.local_port(), "session");
+                    let connection = Connection::new(Arc::clone(&self.exchange), session);
+                    let stopped = stopped.clone();
+                    sessions.spawn(async move {
+                        connection.serve(stopped).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+        self.listener.shutdown();
+        // Each session sees it before its next request.
+        let _ = stopping.send(true);
+        while sessions.join_next().await.is_some() {}
+        self.exchange.pads.detach().await;
+        tracing::info!("stopped");
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { exchange: _, listener, key, max_sessions } = self;
+        f.debug_struct("Server")
+            .field("addr", &listener.local_addr())
+            .field("key", key)
+            .field("max_sessions", max_sessions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, identity, folder: _, services, policy, realm, pad_price, max_sessions } = self;
+        f.debug_struct("ServerBuilder")
+            .field("store", store)
+            .field("identity", identity)
+            .field("services", services)
+            .field("policy", policy)
+            .field("realm", realm)
+            .field("pad_price", pad_price)
+            .field("max_sessions", max_sessions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The well-known port, or the ports to assign, cannot be had.
+    Bind(BindError),
+    /// The identity gives no keys.
+    Identity,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Identity => f.write_str("the server's secrets cannot be derived from its identity"),
+        }
+    }
+}
+
+impl core::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Bind(error) => Some(error),
+            Self::Identity => None,
+        }
+    }
+}
+
+impl From<BindError> for ServerError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}

@@ -1,0 +1,315 @@
+//! One session of a server: requests in, answers out, in order.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use symbolon_agreement::net::{Session, SessionError};
+use symbolon_envelope::RecordId;
+use symbolon_keys::{Id, Secret, UnixTime};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::documents::refused;
+use super::exchange::{Exchange, unavailable};
+use super::mail::{cursor_of, refused_poll};
+use crate::protocol::{
+    Letter, MAX_CHUNK, PurchaseRef, RecordRef, Refusal, RefusalCode, Reply, Request, ToClient, ToServer,
+    decode, encode,
+};
+use crate::voucher::Voucher;
+
+/// How long a session may be silent: long enough for a person to think, short enough to free what it holds.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// How long the next piece of a document may take.
+const PIECE: Duration = Duration::from_secs(30);
+
+pub(super) struct Connection {
+    exchange: Arc<Exchange>,
+    session: Session,
+    user: Option<Id>,
+}
+
+/// Why a session ends early.
+enum End {
+    /// The connection or its authentication failed.
+    Session(SessionError),
+    /// The client does not follow the protocol, or was refused for good; it has been told.
+    Told,
+    /// The client was silent for too long.
+    Silent,
+}
+
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl Connection {
+    pub(super) const fn new(exchange: Arc<Exchange>, session: Session) -> Self {
+        Self { exchange, session, user: None }
+    }
+
+    /// Serves the session until its end, or until the server stops: then the request at hand is finished.
+    pub(super) async fn serve(mut self, mut stop: watch::Receiver<bool>) {
+        let peer = self.session.peer_addr();
+        let outcome = loop {
+            let message = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break Ok(()),
+                message = timeout(IDLE, self.session.recv()) => message,
+            };
+            let step = match message {
+                Err(_) => Err(End::Silent),
+                Ok(Err(error)) => Err(error.into()),
+                Ok(Ok(None)) => break Ok(()),
+                Ok(Ok(Some(message))) => self.handle(&message, &mut stop).await,
+            };
+            if let Err(end) = step {
+                break Err(end);
+            }
+        };
+        match outcome {
+            Err(End::Session(error)) => tracing::debug!(%peer, %error, "session failed"),
+            Err(End::Silent) => tracing::debug!(%peer, "session was silent for too long"),
+            Ok(()) | Err(End::Told) => {}
+        }
+        // Whatever the outcome, an orderly end lets the client tell "finished" from "cut off".
+        let _ = timeout(PIECE, self.session.close()).await;
+    }
+
+    async fn handle(&mut self, message: &[u8], stop: &mut watch::Receiver<bool>) -> Result<(), End> {
+        let (number, request) = match decode::<ToServer>(message) {
+            Ok(ToServer::Request(number, request)) => (number, request),
+            Ok(ToServer::Data(number, _) | ToServer::End(number)) => {
+                return self
+                    .end(number, Refusal::new(RefusalCode::Malformed, "no document was announced"))
+                    .await;
+            }
+            Err(refusal) => return self.end(u64::MAX, refusal).await,
+        };
+        match request {
+            Request::Put(record, replaces) => self.put(number, record, replaces).await,
+            Request::Get(record) => self.get(number, record).await,
+            Request::BuyPad(voucher, purchase, bytes) => {
+                self.sell(number, Voucher::from(Secret::from(voucher)), purchase, bytes).await
+            }
+            Request::Subscribe(cursor) => self.push(number, &cursor, stop).await,
+            Request::VerifyProfile(profile) => {
+                let verified = match self.user() {
+                    Ok(user) => self.exchange.verify_profile(user, &profile).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match verified {
+                    // A7: a mismatch ends the session.
+                    Err(refusal) if refusal.code() == RefusalCode::Denied => self.end(number, refusal).await,
+                    answer => self.answer(number, answer).await,
+                }
+            }
+            request => {
+                let answer = self.simple(request).await;
+                self.answer(number, answer).await
+            }
+        }
+    }
+
+    /// Requests with one answer and nothing around it.
+    async fn simple(&mut self, request: Request) -> Result<Reply, Refusal> {
+        let exchange = &self.exchange;
+        match request {
+            Request::Login(id) => {
+                self.user = Some(exchange.login(id, self.session.peer()).await?);
+                Ok(Reply::Done)
+            }
+            Request::BeginRegistration(id) => exchange.begin_registration(id).await,
+            Request::Register(registration) => exchange.register(&registration).await,
+            Request::LookUp(ids) => exchange.look_up(&ids.0).await,
+            Request::History(id, from) => exchange.history(id, from).await,
+            Request::Deposit(message) => exchange.deposit(self.user()?, message).await,
+            Request::Poll(cursor, limit) => exchange.poll(self.user()?, &cursor, limit).await,
+            Request::Acknowledge(sequences) => exchange.acknowledge(self.user()?, &sequences).await,
+            Request::Frame(frame) => exchange.frame(&frame).await,
+            Request::KeyParameters(user) => exchange.key_parameters(user).await,
+            Request::Grant(record, to) => exchange.grant(record, self.user()?, to).await,
+            Request::Revoke(record, from) => exchange.revoke(record, self.user()?, from).await,
+            Request::VerifyProfile(_)
+            | Request::Put(..)
+            | Request::Get(_)
+            | Request::BuyPad(..)
+            | Request::Subscribe(_) => Err(Refusal::new(RefusalCode::Malformed, "not a simple request")),
+        }
+    }
+
+    fn user(&self) -> Result<Id, Refusal> {
+        self.user.ok_or_else(|| Refusal::new(RefusalCode::NotLoggedIn, "log in first"))
+    }
+
+    async fn put(&mut self, number: u64, record: RecordRef, replaces: Option<u64>) -> Result<(), End> {
+        let exchange = Arc::clone(&self.exchange);
+        let mut receiving = match self.user() {
+            Ok(user) => exchange.custodian.receive(user).await.map_err(refused),
+            Err(refusal) => Err(refusal),
+        }
+        .map(|receiving| receiving.record(RecordId::from(record.0)))
+        .map(|receiving| match replaces {
+            Some(sequence) => receiving.replacing(sequence),
+            None => receiving,
+        });
+        // What was announced is read to its end even when it is refused: the client is told once, and in order.
+        while let Some(piece) = self.piece(number).await? {
+            if let Ok(document) = &mut receiving
+                && let Err(error) = document.write(&piece).await
+            {
+                receiving = Err(refused(error));
+            }
+        }
+        let stored = match receiving {
+            Ok(receiving) => receiving.finish(UnixTime::now()).await.map_err(refused),
+            Err(refusal) => Err(refusal),
+        };
+        self.answer(number, stored.map(|receipt| Reply::Stored(receipt.sequence))).await
+    }
+
+    /// The next piece of the document that request `number` announced; none at its end.
+    async fn piece(&mut self, number: u64) -> Result<Option<Vec<u8>>, End> {
+        let message = timeout(PIECE, self.session.recv()).await.map_err(|_| End::Silent)??;
+        match decode::<ToServer>(&message.ok_or(SessionError::Truncated)?) {
+            Ok(ToServer::Data(n, bytes)) if n == number && bytes.len() <= MAX_CHUNK => Ok(Some(bytes)),
+            Ok(ToServer::End(n)) if n == number => Ok(None),
+            _ => {
+                let refusal =
+                    Refusal::new(RefusalCode::Malformed, "expected a piece of the document, or its end");
+                self.end(number, refusal).await.map(|()| None)
+            }
+        }
+    }
+
+    async fn get(&mut self, number: u64, record: RecordRef) -> Result<(), End> {
+        let exchange = Arc::clone(&self.exchange);
+        let delivery = match self.user() {
+            Ok(user) => exchange.deliver(record, user).await,
+            Err(refusal) => Err(refusal),
+        };
+        let delivery = match delivery {
+            Ok(delivery) => delivery,
+            Err(refusal) => return self.answer(number, Err(refusal)).await,
+        };
+        let header_len = u64::try_from(delivery.header.len()).unwrap_or(u64::MAX);
+        let len = delivery.payload.len.saturating_add(header_len);
+        self.answer(number, Ok(Reply::Follows(len))).await?;
+        self.send(&ToClient::Data(number, delivery.header)).await?;
+        let mut offset = 0_u64;
+        while offset < delivery.payload.len {
+            match exchange.custodian.read(&delivery.payload, offset, MAX_CHUNK).await {
+                Ok(piece) => {
+                    offset = offset.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                    self.send(&ToClient::Data(number, piece)).await?;
+                }
+                Err(error) => return self.answer(number, Err(refused(error))).await,
+            }
+        }
+        self.send(&ToClient::End(number)).await
+    }
+
+    async fn sell(
+        &mut self,
+        number: u64,
+        voucher: Voucher,
+        purchase: PurchaseRef,
+        bytes: u64,
+    ) -> Result<(), End> {
+        let half = match self.exchange.sell_pad(&voucher, purchase, bytes).await {
+            Ok(half) => half,
+            Err(refusal) => return self.answer(number, Err(refusal)).await,
+        };
+        let opened = async {
+            let file = File::open(&half).await?;
+            let len = file.metadata().await?.len();
+            Ok::<_, std::io::Error>((file, len))
+        };
+        let (mut file, len) = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => return self.answer(number, Err(unavailable(error))).await,
+        };
+        self.answer(number, Ok(Reply::Follows(len))).await?;
+        let mut piece = Zeroizing::new(vec![0; MAX_CHUNK]);
+        loop {
+            match file.read(&mut piece).await {
+                Ok(0) => return self.send(&ToClient::End(number)).await,
+                Ok(n) => {
+                    let bytes = piece.get(..n).unwrap_or_default().to_vec();
+                    self.send(&ToClient::Data(number, bytes)).await?;
+                }
+                Err(error) => return self.answer(number, Err(unavailable(error))).await,
+            }
+        }
+    }
+
+    /// Sends letters as they come (T10). From here on the session is for this alone: the client ends it by closing.
+    async fn push(
+        &mut self,
+        number: u64,
+        cursor: &[u8],
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
+        let subscribed = self.user().and_then(|user| {
+            let cursor = cursor_of(cursor)?;
+            self.exchange.mailbox.subscribe(&user, cursor.as_ref()).map_err(refused_poll)
+        });
+        let mut subscription = match subscribed {
+            Ok(subscription) => subscription,
+            Err(refusal) => return self.answer(number, Err(refusal)).await,
+        };
+        self.answer(number, Ok(Reply::Done)).await?;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stopped(stop) => return Ok(()),
+                message = self.session.recv() => match message? {
+                    None => return Ok(()),
+                    Some(_) => {
+                        let refusal = Refusal::new(RefusalCode::Malformed, "this session is for push alone");
+                        return self.end(number, refusal).await;
+                    }
+                },
+                next = subscription.next() => next,
+            };
+            match next {
+                Ok(delivery) => {
+                    let message = delivery.letter.into_message();
+                    self.send(&ToClient::Pushed(Letter { sequence: delivery.sequence, message })).await?;
+                }
+                Err(error) => return self.answer(number, Err(unavailable(error))).await,
+            }
+        }
+    }
+
+    async fn answer(&mut self, number: u64, answer: Result<Reply, Refusal>) -> Result<(), End> {
+        self.send(&match answer {
+            Ok(reply) => ToClient::Reply(number, reply),
+            Err(refusal) => ToClient::Refused(number, refusal),
+        })
+        .await
+    }
+
+    /// Refuses, and ends the session.
+    async fn end(&mut self, number: u64, refusal: Refusal) -> Result<(), End> {
+        self.send(&ToClient::Refused(number, refusal)).await?;
+        Err(End::Told)
+    }
+
+    async fn send(&mut self, message: &ToClient) -> Result<(), End> {
+        // A client that does not read must not hold the server.
+        timeout(PIECE, self.session.send(&encode(message))).await.map_err(|_| End::Silent)??;
+        Ok(())
+    }
+}
+
+/// Waits until the server stops, or is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await.map(drop);
+}

@@ -1,0 +1,85 @@
+//! What all sessions of a server share: the parties' engines over one store.
+
+use alloc::sync::Arc;
+use core::fmt::Display;
+
+use symbolon_agreement::ProfileVerifier;
+use symbolon_envelope::{Custodian, Event};
+use symbolon_keys::{Backend, Id, Identity, RootKey, Secret, extract, label};
+use symbolon_ledger::Amount;
+use symbolon_store::AnyStore;
+use symbolon_table::{DirectoryServer, Mailbox, MailboxLimits};
+
+use super::pads::Pads;
+use super::{ServerBuilder, ServerError};
+use crate::protocol::{MAX_LETTER, Refusal, RefusalCode};
+use crate::service::Services;
+
+/// The realm of a server that was given none.
+const DEFAULT_REALM: &str = "exchange";
+
+pub(super) struct Exchange {
+    pub(super) store: AnyStore,
+    pub(super) directory: DirectoryServer<AnyStore>,
+    pub(super) mailbox: Arc<Mailbox<AnyStore>>,
+    pub(super) profiles: ProfileVerifier<AnyStore>,
+    pub(super) custodian: Custodian<AnyStore, AnyStore>,
+    pub(super) pads: Pads,
+    pub(super) services: Services,
+    pub(super) realm: Id,
+    /// For each KiB of a pad.
+    pub(super) pad_price: Amount,
+}
+
+impl Exchange {
+    pub(super) fn new(builder: ServerBuilder) -> Result<Self, ServerError> {
+        let ServerBuilder { store, identity, folder, services, realm, pad_price, .. } = builder;
+        let secrets = Secrets::of(&identity);
+        let realm = realm.map_or_else(|| DEFAULT_REALM.parse(), Ok).map_err(|_| ServerError::Identity)?;
+        let pads = Pads::new(store.clone(), folder.pads());
+        let mut limits = MailboxLimits::default();
+        limits.message_len = MAX_LETTER;
+        Ok(Self {
+            directory: DirectoryServer::with_secret(
+                store.clone(),
+                secrets.named(b"directory")?,
+                Backend::best(),
+            ),
+            mailbox: Arc::new(Mailbox::with_limits(store.clone(), limits)),
+            profiles: ProfileVerifier::new(secrets.named(b"profiles")?, store.clone()),
+            custodian: Custodian::new(realm, folder.into_ring(), store.clone(), store.clone()).audit(record),
+            pads,
+            services,
+            realm,
+            pad_price,
+            store,
+        })
+    }
+}
+
+/// One event of an envelope's way, into the log: no secret is in it.
+fn record(event: &Event) {
+    tracing::info!(target: "symbolon::audit", ?event);
+}
+
+/// "The store cannot do it now": the same request may succeed later.
+pub(super) fn unavailable(error: impl Display) -> Refusal {
+    tracing::warn!(%error, "store");
+    Refusal::new(RefusalCode::Unavailable, "the server's store cannot do this now: ask again")
+}
+
+/// What a server keeps secret beside the four keys of its identity: derived from the same seed, so that every process
+/// of the server has them, and nothing more must be kept.
+struct Secrets(RootKey);
+
+impl Secrets {
+    fn of(identity: &Identity) -> Self {
+        Self(extract(label::SERVER_SECRETS, identity.expose().expose()))
+    }
+
+    fn named(&self, name: &[u8]) -> Result<RootKey, ServerError> {
+        let secret: Secret<32> =
+            self.0.derive(label::SERVER_SECRETS, &[name]).map_err(|_| ServerError::Identity)?;
+        Ok(secret.into())
+    }
+}

@@ -1,0 +1,172 @@
+//! What the operator of a server does: enrol people, take money, look at the books.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use symbolon_agreement::ProfileError;
+use symbolon_envelope::{CustodianError, Derivation, UserKey};
+use symbolon_keys::{Epoch, Id, OsRng, UnixTime};
+use symbolon_ledger::{
+    AccountId, Amount, Batch, CommitError, LedgerStore, Op, Side, StorageError, Transfer, TransferId,
+};
+use symbolon_store::StoreError;
+
+use super::exchange::Exchange;
+use crate::voucher::Voucher;
+
+/// The account of money received from outside.
+pub(super) const CASH: AccountId = account(b"symbolon/cash   ");
+/// The account of what the server earned.
+pub(super) const REVENUE: AccountId = account(b"symbolon/revenue");
+
+const fn account(name: &'static [u8; 16]) -> AccountId {
+    AccountId::new(*name)
+}
+
+/// The operator's hands on a server. Nothing of it is reachable over the network.
+#[derive(Clone)]
+pub struct Operator(Arc<Exchange>);
+
+/// What the books say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Books {
+    /// Money received from outside.
+    pub cash: Amount,
+    /// Of it, what the server has earned. The rest is owed to holders of vouchers and pads.
+    pub revenue: Amount,
+    /// Entries of the journal.
+    pub entries: u64,
+}
+
+impl Operator {
+    pub(super) const fn new(exchange: Arc<Exchange>) -> Self {
+        Self(exchange)
+    }
+
+    /// The server's realm, which user keys are bound to.
+    #[must_use]
+    pub fn realm(&self) -> Id {
+        self.0.realm
+    }
+
+    /// Stores what a user's profile will be compared with (A7): a keyed digest of it.
+    ///
+    /// # Errors
+    /// [`OperatorError::Profile`].
+    pub async fn enrol_profile(&self, user: Id, profile: &[u8]) -> Result<(), OperatorError> {
+        self.0.profiles.enroll(&user, profile).await.map_err(OperatorError::Profile)
+    }
+
+    /// Takes a user's shared key into the database of user keys (E1). It came here out of band: this is the one time
+    /// that it passes between the two (E9).
+    ///
+    /// # Errors
+    /// [`OperatorError::Custodian`] if the user is enrolled already.
+    pub async fn enrol_key(
+        &self,
+        user: Id,
+        key: &UserKey,
+        epoch: Epoch,
+        derivation: Option<Derivation>,
+    ) -> Result<(), OperatorError> {
+        Ok(self.0.custodian.enrol(user, key, epoch, derivation).await?)
+    }
+
+    /// Takes `amount` of money, and gives a voucher for it.
+    ///
+    /// # Errors
+    /// [`OperatorError::Ledger`]. If the outcome is unknown, the voucher is lost to everybody, and the books show it.
+    pub async fn sell_voucher(&self, amount: Amount) -> Result<Voucher, OperatorError> {
+        let voucher = Voucher::generate(&mut OsRng);
+        let account = voucher.account();
+        let sale = Batch::new(UnixTime::now())
+            .with(Op::OpenAccount { id: CASH, side: Side::Debit })
+            .with(Op::OpenAccount { id: account, side: Side::Credit })
+            .with(Op::Transfer(Transfer::post(TransferId::generate(&mut OsRng), CASH, account, amount)));
+        self.0.store.commit(sale).await?;
+        Ok(voucher)
+    }
+
+    /// What a voucher is worth now.
+    ///
+    /// # Errors
+    /// [`OperatorError::Storage`].
+    pub async fn value_of(&self, voucher: &Voucher) -> Result<Amount, OperatorError> {
+        self.balance(voucher.account()).await
+    }
+
+    /// What the books say.
+    ///
+    /// # Errors
+    /// [`OperatorError::Storage`].
+    pub async fn books(&self) -> Result<Books, OperatorError> {
+        let (cash, revenue) = (self.balance(CASH).await?, self.balance(REVENUE).await?);
+        let entries = self.0.store.head().await?.entries;
+        Ok(Books { cash, revenue, entries })
+    }
+
+    async fn balance(&self, id: AccountId) -> Result<Amount, OperatorError> {
+        Ok(self.0.store.account(id).await?.map_or(Amount::ZERO, |account| account.balance))
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Operator({})", self.0.realm)
+    }
+}
+
+/// Why the operator's request failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// The profile cannot be stored.
+    Profile(ProfileError<StoreError>),
+    /// The user's key or records.
+    Custodian(CustodianError),
+    /// The ledger did not commit.
+    Ledger(CommitError),
+    /// The ledger could not be read.
+    Storage(StorageError),
+}
+
+impl fmt::Display for OperatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(error) => error.fmt(f),
+            Self::Custodian(error) => error.fmt(f),
+            Self::Ledger(error) => error.fmt(f),
+            Self::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OperatorError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Profile(error) => Some(error),
+            Self::Custodian(error) => Some(error),
+            Self::Ledger(error) => Some(error),
+            Self::Storage(error) => Some(error),
+        }
+    }
+}
+
+impl From<CustodianError> for OperatorError {
+    fn from(error: CustodianError) -> Self {
+        Self::Custodian(error)
+    }
+}
+
+impl From<CommitError> for OperatorError {
+    fn from(error: CommitError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<StorageError> for OperatorError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}

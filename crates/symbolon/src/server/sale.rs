@@ -1,0 +1,122 @@
+//! The sale of a pad: value from a voucher, one half to the buyer, one here (L1, L3, L16, L20).
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use symbolon_keys::{OsRng, UnixTime};
+use symbolon_ledger::{
+    AccountId, Amount, Batch, CommitError, FileSink, GeneratorSource, Issue, IssueError, LedgerStore, Op,
+    Pad, PadError, PadId, Provision, Side, Transfer,
+};
+use tokio::task::spawn_blocking;
+
+use super::exchange::{Exchange, unavailable};
+use super::operator::REVENUE;
+use super::pads::Pads;
+use crate::protocol::{PurchaseRef, Refusal, RefusalCode};
+use crate::voucher::Voucher;
+
+/// The longest pad that is sold over a session: both its halves lie on the server's disk until the buyer uses it.
+const MAX_SOLD: u64 = 1 << 30;
+
+impl Pads {
+    /// The buyer's half, while it may have to be sent again.
+    fn copy(&self, pad: PadId) -> PathBuf {
+        self.path().join(format!("{pad}.copy"))
+    }
+
+    /// The buyer uses the pad: their half is not needed here any more.
+    pub(super) fn delivered(&self, pad: PadId) {
+        match fs::remove_file(self.copy(pad)) {
+            Ok(()) => tracing::debug!(%pad, "the buyer has the pad"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%pad, %error, "the buyer's half stays on the disk"),
+        }
+    }
+}
+
+impl Exchange {
+    /// Sells a pad for all that the voucher is worth: the price of its bytes is earned, the rest is the pad's value.
+    /// Gives the file of the buyer's half.
+    pub(super) async fn sell_pad(
+        &self,
+        voucher: &Voucher,
+        purchase: PurchaseRef,
+        bytes: u64,
+    ) -> Result<PathBuf, Refusal> {
+        let paid = voucher.transfer(b"value", &purchase.0);
+        if let Some(row) = self.store.transfer(paid).await.map_err(unavailable)? {
+            return self.sold(PadId::new(row.transfer.reference));
+        }
+        let account = self.store.account(voucher.account()).await.map_err(unavailable)?;
+        let worth = account.map_or(Amount::ZERO, |account| account.available());
+        let price = self.pad_price.checked_mul(u128::from(bytes.div_ceil(1024)));
+        let Some(value) = price.and_then(|price| worth.checked_sub(price)).filter(|value| !value.is_zero())
+        else {
+            return Err(Refusal::new(RefusalCode::Denied, "the voucher is not worth such a pad, or spent"));
+        };
+        if bytes > MAX_SOLD {
+            return Err(Refusal::new(RefusalCode::Malformed, "a pad sold over a session has at most 1 GiB"));
+        }
+        let pad = self.issue(bytes, value).await?;
+        let (from, account) = (voucher.account(), AccountId::new(*pad.as_bytes()));
+        let mut steps = Batch::new(UnixTime::now())
+            .with(Op::OpenAccount { id: account, side: Side::Credit })
+            .with(Op::OpenAccount { id: REVENUE, side: Side::Credit });
+        if let Some(price) = price.filter(|price| !price.is_zero()) {
+            let id = voucher.transfer(b"price", &purchase.0);
+            steps.push(Op::Transfer(Transfer::post(id, from, REVENUE, price)));
+        }
+        let transfer = Transfer::post(paid, from, account, value).referring_to(*pad.as_bytes());
+        steps.push(Op::Transfer(transfer));
+        // What is left when the pad ends goes back to the voucher.
+        let provision = Provision::new(pad).valued(account, from).after(steps);
+        match Pad::provision(&self.store, self.pads.folder(), provision).await {
+            Ok(()) => self.sold(pad),
+            Err(error) => {
+                // Only if certainly nothing was committed; else the next request of this purchase finds what was.
+                if matches!(error, PadError::Commit(CommitError::Refused(_) | CommitError::NotApplied(_))) {
+                    self.pads.delivered(pad);
+                    let _ = fs::remove_file(self.pads.folder().path(pad));
+                }
+                Err(unavailable(error))
+            }
+        }
+    }
+
+    fn sold(&self, pad: PadId) -> Result<PathBuf, Refusal> {
+        let copy = self.pads.copy(pad);
+        if copy.is_file() {
+            return Ok(copy);
+        }
+        Err(Refusal::new(RefusalCode::Conflict, "the pad of this purchase is in use already"))
+    }
+
+    /// Makes both halves, away from the threads that serve.
+    async fn issue(&self, bytes: u64, value: Amount) -> Result<PadId, Refusal> {
+        let (folder, copies) = (self.pads.folder().clone(), self.pads.path().to_path_buf());
+        let issued = spawn_blocking(move || {
+            let unnamed = copies.join(format!("{}.new", PadId::generate(&mut OsRng)));
+            let mut user = FileSink::at(&unnamed);
+            // The server's own folder is its ledger's only witness: see docs/pad-file.md on restored copies of both.
+            let pad = Issue::new(bytes).value(value).unwitnessed().run(
+                GeneratorSource::os(),
+                &mut folder.sink(),
+                &mut user,
+            )?;
+            fs::rename(&unnamed, copies.join(format!("{pad}.copy"))).map_err(|error| {
+                let _ = fs::remove_file(folder.path(pad));
+                let _ = fs::remove_file(&unnamed);
+                IssueError::Material(error.into())
+            })?;
+            Ok(pad)
+        });
+        match issued.await {
+            Ok(Ok(pad)) => Ok(pad),
+            Ok(Err(IssueError::Size)) => Err(Refusal::new(RefusalCode::Malformed, IssueError::Size)),
+            Ok(Err(error)) => Err(unavailable(error)),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}

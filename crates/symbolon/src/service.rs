@@ -1,0 +1,145 @@
+//! What a server does for its users, for a fee.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+
+use symbolon_ledger::Amount;
+
+/// A service that the server performs against value.
+///
+/// A request is quoted, the quoted value is reserved, the service is performed, and the fee (at most the quote) is
+/// captured together with the answer in one commit. A request that is repeated gets the answer of the first time:
+/// `perform` is not called again once its answer is durable.
+///
+/// # When the server dies in between
+/// Between `perform` and the commit of its answer the server may be killed; the user asks again and `perform` runs a
+/// second time. So it must have no effect outside its answer. Effects elsewhere go into [`Performed::outbox`], which is
+/// written in the same commit and delivered from there at least once.
+pub trait Service: Send + Sync + 'static {
+    /// The name by which requests reach it.
+    fn name(&self) -> &'static str;
+
+    /// The most that `request` will cost.
+    ///
+    /// # Errors
+    /// [`ServiceError`] if the service cannot serve such a request.
+    fn quote(&self, request: &[u8]) -> Result<Amount, ServiceError>;
+
+    /// Serves `request`.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; then what was reserved is released, and nothing is charged.
+    fn perform(&self, request: &[u8]) -> impl Future<Output = Result<Performed, ServiceError>> + Send;
+}
+
+/// An answer, what it costs, and what else is to happen once it is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Performed {
+    /// The answer, as the service encodes it.
+    pub answer: Vec<u8>,
+    /// The fee; whatever exceeds the quote is not charged.
+    pub fee: Amount,
+    /// Effects elsewhere, delivered after the commit, at least once.
+    pub outbox: Vec<Vec<u8>>,
+}
+
+impl Performed {
+    /// An answer for a fee, with no effect elsewhere.
+    #[must_use]
+    pub const fn new(answer: Vec<u8>, fee: Amount) -> Self {
+        Self { answer, fee, outbox: Vec::new() }
+    }
+}
+
+/// A typed request to a service, and its typed answer: what a client works with.
+pub trait Ask {
+    /// What comes back.
+    type Answer;
+
+    /// The service's name.
+    const SERVICE: &'static str;
+
+    /// The request as it travels.
+    fn request(&self) -> Vec<u8>;
+
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// [`ServiceError`] if it is not one.
+    fn answer(&self, bytes: &[u8]) -> Result<Self::Answer, ServiceError>;
+}
+
+/// Why a service did not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// There is no service of that name here.
+    Unknown(String),
+    /// The service does not understand the request, or the client the answer.
+    Malformed(&'static str),
+    /// The service understood, and will not.
+    Refused(String),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(f, "this server has no service named {name:?}"),
+            Self::Malformed(what) => write!(f, "malformed: {what}"),
+            Self::Refused(why) => write!(f, "the service refused: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for ServiceError {}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Service`] behind a pointer; its futures are boxed here so that implementors need not.
+trait AnyService: Send + Sync {
+    fn quote(&self, request: &[u8]) -> Result<Amount, ServiceError>;
+    fn perform<'a>(&'a self, request: &'a [u8]) -> Boxed<'a, Result<Performed, ServiceError>>;
+}
+
+impl<S: Service> AnyService for S {
+    fn quote(&self, request: &[u8]) -> Result<Amount, ServiceError> {
+        Service::quote(self, request)
+    }
+
+    fn perform<'a>(&'a self, request: &'a [u8]) -> Boxed<'a, Result<Performed, ServiceError>> {
+        Box::pin(Service::perform(self, request))
+    }
+}
+
+/// The services of one server, by name.
+#[derive(Clone, Default)]
+pub(crate) struct Services(BTreeMap<&'static str, Arc<dyn AnyService>>);
+
+impl Services {
+    /// Adds `service`; one of the same name is replaced.
+    pub(crate) fn add(&mut self, service: impl Service) {
+        self.0.insert(service.name(), Arc::new(service));
+    }
+
+    pub(crate) fn quote(&self, name: &str, request: &[u8]) -> Result<Amount, ServiceError> {
+        self.find(name)?.quote(request)
+    }
+
+    pub(crate) async fn perform(&self, name: &str, request: &[u8]) -> Result<Performed, ServiceError> {
+        self.find(name)?.perform(request).await
+    }
+
+    fn find(&self, name: &str) -> Result<&dyn AnyService, ServiceError> {
+        self.0.get(name).map(|service| &**service).ok_or_else(|| ServiceError::Unknown(name.into()))
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
