@@ -10,7 +10,6 @@ use aws_lc_rs::{agreement, hkdf};
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rand_core::Rng;
 use symbolon_keys::hazmat::{ChaChaPoly, KemSecretKey, encapsulate};
 use symbolon_keys::{
     Backend, BufferedRng, Identity, Label, NoiseSecretKey, OneTimeKey, OsRng, RootKey, Secret, SigningKey,
@@ -178,20 +177,19 @@ fn ed25519(c: &mut Criterion) {
 }
 
 fn random(c: &mut Criterion) {
+    random_of::<24>(c);
+    random_of::<32>(c);
+    random_of::<1024>(c);
+}
+
+fn random_of<const N: usize>(c: &mut Criterion) {
     let mut group = c.benchmark_group("keys/random");
-    for size in [24, 32, 1024] {
-        let mut out = vec![0; size];
-        let mut rng = BufferedRng::new();
-        group.bench_function(BenchmarkId::new("buffered", size), |b| {
-            b.iter(|| rng.fill_bytes(black_box(&mut out)))
-        });
-        group.bench_function(BenchmarkId::new("os", size), |b| {
-            b.iter(|| OsRng.fill_bytes(black_box(&mut out)))
-        });
-        group.bench_function(BenchmarkId::new("aws-lc-rs", size), |b| {
-            b.iter(|| aws_lc_rs::rand::fill(black_box(&mut out)).unwrap());
-        });
-    }
+    let mut rng = BufferedRng::new();
+    group.bench_function(BenchmarkId::new("buffered", N), |b| b.iter(|| Secret::<N>::generate(&mut rng)));
+    group.bench_function(BenchmarkId::new("os", N), |b| b.iter(|| Secret::<N>::generate(&mut OsRng)));
+    group.bench_function(BenchmarkId::new("aws-lc-rs", N), |b| {
+        b.iter(|| Secret::<N>::try_init_with(|out| aws_lc_rs::rand::fill(out)).unwrap());
+    });
     group.finish();
 }
 
