@@ -48,6 +48,7 @@ impl Seal<'_> {
             threads,
             buffer,
             filled: 0,
+            taken: 0,
             chunk: 0,
         })
     }
@@ -65,6 +66,8 @@ pub struct Sealer<W> {
     buffer: Zeroizing<Vec<u8>>,
     /// Plaintext bytes in `buffer`.
     filled: usize,
+    /// Plaintext bytes so far.
+    taken: u64,
     /// The number of the first chunk in `buffer`.
     chunk: u64,
 }
@@ -88,6 +91,43 @@ impl<W: Write> Sealer<W> {
         Ok(self.to)
     }
 
+    /// Seals all that `from` has. It reads into the place where it seals, so nothing is copied.
+    ///
+    /// # Errors
+    /// Those of `from` and of the writer.
+    pub fn copy_from(&mut self, from: &mut impl Read) -> io::Result<u64> {
+        let before = self.taken;
+        loop {
+            match from.read(self.room()?) {
+                Ok(0) => return Ok(self.taken.saturating_sub(before)),
+                Ok(read) => self.take(read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Where the next plaintext goes: up to the end of a chunk, and never empty.
+    fn room(&mut self) -> io::Result<&mut [u8]> {
+        let slots = self.buffer.len() / SEALED_CHUNK;
+        if self.filled == slots.saturating_mul(CHUNK) {
+            // A chunk after these may turn out to be empty: the last of them stays here.
+            let kept = slots.saturating_sub(1);
+            self.write_chunks(kept)?;
+            self.buffer.copy_within(kept.saturating_mul(SEALED_CHUNK).., 0);
+            self.filled = CHUNK;
+        }
+        let (slot, at) = (self.filled / CHUNK, self.filled % CHUNK);
+        let start = slot.saturating_mul(SEALED_CHUNK);
+        let room = start.saturating_add(at)..start.saturating_add(CHUNK);
+        Ok(self.buffer.get_mut(room).unwrap_or_default())
+    }
+
+    const fn take(&mut self, len: usize) {
+        self.filled = self.filled.saturating_add(len);
+        self.taken = self.taken.saturating_add(len as u64);
+    }
+
     /// Seals and writes whole chunks, none of them the last.
     fn write_chunks(&mut self, whole: usize) -> io::Result<()> {
         let chunks = self.buffer.get_mut(..whole.saturating_mul(SEALED_CHUNK)).unwrap_or_default();
@@ -99,22 +139,11 @@ impl<W: Write> Sealer<W> {
 
 impl<W: Write> Write for Sealer<W> {
     fn write(&mut self, plaintext: &[u8]) -> io::Result<usize> {
-        let slots = self.buffer.len() / SEALED_CHUNK;
-        if self.filled == slots.saturating_mul(CHUNK) && !plaintext.is_empty() {
-            // More follows, so none of these is the last.
-            self.write_chunks(slots)?;
-            self.filled = 0;
-        }
-        let (slot, at) = (self.filled / CHUNK, self.filled % CHUNK);
-        let start = slot.saturating_mul(SEALED_CHUNK).saturating_add(at);
-        let taken = CHUNK.saturating_sub(at).min(plaintext.len());
-        let (Some(room), Some(piece)) =
-            (self.buffer.get_mut(start..start.saturating_add(taken)), plaintext.get(..taken))
-        else {
-            return Ok(0);
-        };
+        let room = self.room()?;
+        let taken = room.len().min(plaintext.len());
+        let (Some(room), Some(piece)) = (room.get_mut(..taken), plaintext.get(..taken)) else { return Ok(0) };
         room.copy_from_slice(piece);
-        self.filled = self.filled.saturating_add(taken);
+        self.take(taken);
         Ok(taken)
     }
 
@@ -126,7 +155,7 @@ impl<W: Write> Write for Sealer<W> {
 
 impl<W> fmt::Debug for Sealer<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { to: _, key: _, threads, buffer: _, filled, chunk } = self;
+        let Self { to: _, key: _, threads, buffer: _, filled, taken: _, chunk } = self;
         write!(f, "Sealer(chunk {chunk}, {filled} bytes pending, {threads} threads)")
     }
 }
@@ -225,6 +254,24 @@ impl<R: Read> Opener<R> {
     #[must_use]
     pub const fn context(&self) -> Option<&Context> {
         self.context.as_ref()
+    }
+
+    /// Writes all that is left to `to`, in pieces as large as they come.
+    ///
+    /// # Errors
+    /// Those of `to` and of reading; then `to` has the beginning.
+    pub fn copy_to(&mut self, to: &mut impl Write) -> io::Result<u64> {
+        let mut copied = 0_u64;
+        loop {
+            let piece = self.fill_buf()?;
+            let len = piece.len();
+            if len == 0 {
+                return Ok(copied);
+            }
+            to.write_all(piece)?;
+            copied = copied.saturating_add(len as u64);
+            self.consume(len);
+        }
     }
 
     /// Reads until the buffer is full, and opens what is known not to be the last chunk.

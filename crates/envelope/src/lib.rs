@@ -18,6 +18,8 @@ mod custodian;
 mod derive;
 mod error;
 mod expect;
+#[cfg(feature = "std")]
+mod file;
 mod file_key;
 mod header;
 mod hybrid;
@@ -58,6 +60,8 @@ pub use custodian::{
 pub use derive::{AccountSecret, DeriveError};
 pub use error::{ContextError, HeaderError, OpenError, PayloadError, RewrapError, SealError};
 pub use expect::Expect;
+#[cfg(feature = "std")]
+pub use file::NewFile;
 pub use file_key::FileKey;
 pub use header::{Header, HeaderReader, MAX_HEADER, MAX_STANZAS};
 pub use hybrid::{HYBRID_PUBLIC_LEN, HybridPublicKey, HybridSecretKey};

@@ -13,7 +13,10 @@
 
 mod custodian;
 mod hostile;
+mod interop;
+mod keys;
 mod stores;
+mod streams;
 mod support;
 mod testkit;
 mod vectors;
