@@ -39,6 +39,11 @@ impl Flights {
         Ok(flight)
     }
 
+    /// Whether somebody asks for `id` at this moment.
+    pub(crate) fn is_out(&self, id: &Id) -> bool {
+        self.lock().contains_key(id)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<Turn>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -62,4 +62,4 @@ pub use record::{InvalidRecord, MAX_LINKED, PublicKeys, Record, RecordHash, Stat
 pub use screen::{Page, Screen};
 pub use store::{ApprovalStore, DirectoryStore, InboxStore, MailboxStore, StoreError};
 #[cfg(feature = "std")]
-pub use table::{Clock, Table, TableBuilder};
+pub use table::{Clock, PeerState, Refreshed, SnapshotError, Table, TableBuilder};

@@ -1,5 +1,6 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use symbolon_keys::{Epoch, Id, TableSecretKey, UnixTime};
 
@@ -34,8 +35,10 @@ pub(crate) struct OwnKeys {
 }
 
 impl OwnKeys {
-    pub(crate) const fn new(current: Arc<OwnKey>) -> Self {
-        Self { current, retired: VecDeque::new() }
+    pub(crate) fn new(current: Arc<OwnKey>, retired: Vec<(Arc<OwnKey>, UnixTime)>) -> Self {
+        let mut keys = Self { current, retired: retired.into() };
+        keys.retired.truncate(MAX_RETIRED);
+        keys
     }
 
     pub(crate) const fn current(&self) -> &Arc<OwnKey> {

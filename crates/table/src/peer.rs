@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use symbolon_keys::{Epoch, Id, Rejected, UnixTime};
+use symbolon_keys::wire::{Malformed, Reader};
+use symbolon_keys::{Epoch, Id, Rejected, Secret, UnixTime};
 
 use crate::error::TableError;
 use crate::own::{OwnKey, OwnKeys};
@@ -136,6 +137,11 @@ impl Peer {
         })
     }
 
+    /// Whether the directory was not asked for so long that it should be.
+    pub(crate) fn is_old(&self, now: UnixTime, policy: &Policy) -> bool {
+        now.saturating_since(self.checked) >= policy.refresh_after
+    }
+
     /// The peer after the directory answered with the `history` from the head on, which was verified against it.
     pub(crate) fn refreshed(
         &self,
@@ -255,6 +261,62 @@ impl Peer {
             Box::new(Rare { retired, offered: rare.offered.clone() })
         });
         Self { current: current.copy(), head: *head, valid_until: *valid_until, checked: *checked, rare }
+    }
+}
+
+/// A peer as it lies in a snapshot (`docs/snapshot.md`).
+impl Peer {
+    const PAIR_LEN: usize = 8 + 8 + 32;
+    /// The most bytes of one with its id before it.
+    pub(crate) const MAX_LEN: usize =
+        2 + Id::MAX_LEN + Self::PAIR_LEN + 32 + 8 + 8 + 1 + MAX_RETIRED * (Self::PAIR_LEN + 8);
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let Self { current, head, valid_until, checked, rare } = self;
+        // An offered change is not kept: the directory is asked, and offers it again.
+        let checked = if self.offered().is_some() { UnixTime::default() } else { *checked };
+        current.write(out);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(&valid_until.as_secs().to_be_bytes());
+        out.extend_from_slice(&checked.as_secs().to_be_bytes());
+        let retired = rare.as_ref().map(|rare| rare.retired.as_slice()).unwrap_or_default();
+        out.push(u8::try_from(retired.len()).unwrap_or_default());
+        for (pair, until) in retired {
+            pair.write(out);
+            out.extend_from_slice(&until.as_secs().to_be_bytes());
+        }
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut peer = Self {
+            current: Pair::read(r)?,
+            head: RecordHash::from(r.array::<32>()?),
+            valid_until: UnixTime::from_secs(r.u64()?),
+            checked: UnixTime::from_secs(r.u64()?),
+            rare: None,
+        };
+        let count = usize::from(r.u8()?);
+        if count > MAX_RETIRED {
+            return Err(Malformed);
+        }
+        for _ in 0..count {
+            let retired = (Pair::read(r)?, UnixTime::from_secs(r.u64()?));
+            peer.rare_mut().retired.push(retired);
+        }
+        Ok(peer)
+    }
+}
+
+impl Pair {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.theirs.to_bytes());
+        out.extend_from_slice(&self.ours.to_bytes());
+        out.extend_from_slice(self.root.expose());
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (theirs, ours) = (Epoch::new(r.u64()?), Epoch::new(r.u64()?));
+        Ok(Self { root: Secret::from(r.array::<32>()?).into(), theirs, ours })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use quick_cache::sync::Cache;
 use symbolon_keys::{Backend, Epoch, Id, OsRng, TableSecretKey, UnixTime};
 
-use crate::directory::{Directory, MAX_RECORDS};
+use crate::directory::Directory;
 use crate::error::TableError;
 use crate::flight::Flights;
 use crate::inbox::Opened;
@@ -16,12 +16,18 @@ use crate::own::{OwnKey, OwnKeys};
 use crate::pair::PairRoot;
 use crate::peer::{Opening, Peer, Sealing};
 use crate::policy::Policy;
-use crate::record::{InvalidRecord, Record, RecordHash, verify_history};
+use crate::record::RecordHash;
 use crate::store::StoreError;
 use crate::strangers::Strangers;
 
-/// The most answers that make up one history, so that a directory cannot keep a client busy for ever.
-const MAX_PAGES: usize = 16;
+mod builder;
+mod fetch;
+mod refresh;
+mod snapshot;
+
+pub use builder::TableBuilder;
+pub use refresh::Refreshed;
+pub use snapshot::SnapshotError;
 
 /// Where a table reads the time.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
@@ -47,76 +53,6 @@ pub struct Table<D> {
     down: Mutex<Option<(UnixTime, StoreError)>>,
 }
 
-/// Sets up a [`Table`].
-#[must_use]
-pub struct TableBuilder<D> {
-    id: Id,
-    key: TableSecretKey,
-    directory: D,
-    epoch: Epoch,
-    policy: Policy,
-    backend: Backend,
-    clock: Clock,
-}
-
-impl<D: Directory> TableBuilder<D> {
-    /// The epoch at which `key` is registered; [`Epoch::FIRST`] if not said.
-    pub const fn epoch(mut self, epoch: Epoch) -> Self {
-        self.epoch = epoch;
-        self
-    }
-
-    /// Limits, and what to do when a peer's key changed.
-    pub const fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Which implementation computes; the fastest if not said.
-    pub const fn backend(mut self, backend: Backend) -> Self {
-        self.backend = backend;
-        self
-    }
-
-    /// Where the table reads the time; the system clock if not said.
-    pub fn clock(mut self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// The table, empty.
-    #[must_use]
-    pub fn build(self) -> Table<D> {
-        let own = OwnKey::new(self.id, self.epoch, self.key);
-        Table {
-            id: self.id,
-            directory: self.directory,
-            policy: self.policy,
-            backend: self.backend,
-            clock: self.clock,
-            peers: Cache::new(self.policy.capacity),
-            own: RwLock::new(OwnKeys::new(own)),
-            own_epoch: AtomicU64::new(self.epoch.number()),
-            strangers: Strangers::new(),
-            flights: Flights::default(),
-            down: Mutex::default(),
-        }
-    }
-}
-
-impl<D> fmt::Debug for TableBuilder<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, key, directory: _, epoch, policy, backend, clock: _ } = self;
-        f.debug_struct("TableBuilder")
-            .field("id", id)
-            .field("key", key)
-            .field("epoch", epoch)
-            .field("policy", policy)
-            .field("backend", backend)
-            .finish_non_exhaustive()
-    }
-}
-
 impl<D: Directory> Table<D> {
     /// The table of `id`, whose registered key is `key`, with peers from `directory`.
     #[must_use]
@@ -126,15 +62,7 @@ impl<D: Directory> Table<D> {
 
     /// As [`Self::new`], with choices.
     pub fn builder(id: Id, key: TableSecretKey, directory: D) -> TableBuilder<D> {
-        TableBuilder {
-            id,
-            key,
-            directory,
-            epoch: Epoch::FIRST,
-            policy: Policy::default(),
-            backend: Backend::best(),
-            clock: Arc::new(UnixTime::now),
-        }
+        TableBuilder::new(id, key, directory)
     }
 
     /// Whose table it is.
@@ -222,6 +150,26 @@ impl<D: Directory> Table<D> {
         self.peers.peek(peer).map(|held| held.head)
     }
 
+    /// What the table knows of `peer`, without asking anybody.
+    #[must_use]
+    pub fn state(&self, peer: &Id) -> PeerState {
+        let now = self.now();
+        let Some(held) = self.peers.peek(peer) else {
+            return if self.flights.is_out(peer) {
+                PeerState::Fetching
+            } else if self.strangers.is_unknown(peer, now, &self.policy) {
+                PeerState::Unknown
+            } else {
+                PeerState::Absent
+            };
+        };
+        match (held.offered(), held.sealing(peer, self.own_epoch(), now, &self.policy)) {
+            (Some(offered), _) => PeerState::Changed { known: held.current.theirs, offered: offered.epoch() },
+            (None, Sealing::Ready) => PeerState::Fresh(held.current.theirs),
+            (None, _) => PeerState::Stale(held.current.theirs),
+        }
+    }
+
     /// How many peers it holds.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -288,143 +236,29 @@ impl<D: Directory> Table<D> {
         let header = Header::fresh((self.id, pair.ours), (*peer, pair.theirs), &mut OsRng);
         Ok(message::seal(&pair.root, &header, self.backend, plaintext)?)
     }
+}
 
-    /// The peer with a secret to seal with: asks the directory, and goes on with a stale secret where it may.
-    async fn confirm(&self, peer: &Id, now: UnixTime) -> Result<Arc<Peer>, TableError> {
-        if peer == &self.id {
-            return Err(TableError::OwnId);
-        }
-        let flight = self.flights.enter(peer).await?;
-        let outcome = match self.peers.get(peer) {
-            None => self.meet(peer, now).await,
-            Some(held) => match held.sealing(peer, self.own_epoch(), now, &self.policy) {
-                Sealing::Ready => return Ok(held),
-                Sealing::Changed(changed) => return Err(changed),
-                Sealing::Stale { usable } => match self.refresh_held(peer, &held, now).await {
-                    Err(TableError::Unavailable(_))
-                        if usable && self.opening_key(held.current.ours, now).is_ok() =>
-                    {
-                        return Ok(held);
-                    }
-                    outcome => outcome,
-                },
-            },
-        };
-        let held = flight.land(outcome)?;
-        match held.sealing(peer, self.own_epoch(), now, &self.policy) {
-            Sealing::Changed(changed) => Err(changed),
-            Sealing::Stale { usable: false } => Err(TableError::Expired(*peer)),
-            Sealing::Stale { usable: true } | Sealing::Ready => Ok(held),
-        }
-    }
-
-    /// The peer with the secret that opens a message with this header, as far as the directory has one.
-    async fn find(&self, header: &Header, now: UnixTime) -> Result<Arc<Peer>, TableError> {
-        let sender = header.sender();
-        if self.strangers.is_unknown(sender, now, &self.policy) {
-            return Err(TableError::UnknownPeer(*sender));
-        }
-        let flight = self.flights.enter(sender).await?;
-        let held = match self.peers.get(sender) {
-            Some(held) if opening_root(&held, header, now)?.is_some() => return Ok(held),
-            held => held,
-        };
-        self.strangers.admit(sender, now, &self.policy)?;
-        flight.land(self.find_now(header, held, now).await)
-    }
-
-    async fn find_now(
-        &self,
-        header: &Header,
-        held: Option<Arc<Peer>>,
-        now: UnixTime,
-    ) -> Result<Arc<Peer>, TableError> {
-        let (sender, theirs) = (header.sender(), header.sender_epoch());
-        let held = match held {
-            None => self.meet(sender, now).await?,
-            Some(held) if theirs > held.current.theirs => self.refresh_held(sender, &held, now).await?,
-            Some(held) => held,
-        };
-        if theirs > held.current.theirs || opening_root(&held, header, now)?.is_some() {
-            return Ok(held);
-        }
-        // A key that was replaced before we met the peer, or one of our own.
-        let own = self.opening_key(header.recipient_epoch(), now)?;
-        let history = self.history(sender, theirs, held.current.theirs, &held.head).await?;
-        let held = Arc::new(held.with_pair(&history, (&own.0, own.1), now, &self.policy)?);
-        self.peers.insert(*sender, Arc::clone(&held));
-        Ok(held)
-    }
-
-    /// Takes a peer that the table does not hold, on the directory's word.
-    async fn meet(&self, peer: &Id, now: UnixTime) -> Result<Arc<Peer>, TableError> {
-        if self.strangers.is_unknown(peer, now, &self.policy) {
-            return Err(TableError::UnknownPeer(*peer));
-        }
-        let Some(record) = self.ask(now, self.directory.lookup(&[*peer])).await?.pop().flatten() else {
-            self.strangers.unknown(peer, now);
-            return Err(TableError::UnknownPeer(*peer));
-        };
-        verify_history(peer, core::slice::from_ref(&record), None)?;
-        let own = Arc::clone(self.own().current());
-        let held = Arc::new(Peer::meet(&record, &own, now)?);
-        self.peers.insert(*peer, Arc::clone(&held));
-        Ok(held)
-    }
-
-    /// Asks what became of a peer that the table holds.
-    async fn refresh_held(&self, peer: &Id, held: &Peer, now: UnixTime) -> Result<Arc<Peer>, TableError> {
-        if let Some((at, error)) = &*self.down.lock().unwrap_or_else(PoisonError::into_inner)
-            && now.saturating_since(*at) < self.policy.retry_after
-        {
-            return Err(error.clone().into());
-        }
-        let known = held.current.theirs;
-        let history = self.ask(now, self.history(peer, known, known, &held.head)).await?;
-        let held = Arc::new(held.refreshed(&history, &self.own(), now, &self.policy)?);
-        self.peers.insert(*peer, Arc::clone(&held));
-        Ok(held)
-    }
-
-    /// The verified history of `peer` from epoch `from` on, which includes the record that is known.
-    async fn history(
-        &self,
-        peer: &Id,
-        from: Epoch,
+/// What a table knows of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// Nothing.
+    Absent,
+    /// Nothing yet; the directory is being asked.
+    Fetching,
+    /// The directory did not know it, lately.
+    Unknown,
+    /// Its key at this epoch, confirmed lately.
+    Fresh(Epoch),
+    /// Its key at this epoch, to be confirmed before it seals.
+    Stale(Epoch),
+    /// A change of its key that waits for approval.
+    Changed {
+        /// The epoch of the key that the table holds.
         known: Epoch,
-        head: &RecordHash,
-    ) -> Result<Vec<Record>, TableError> {
-        let mut history = self.directory.history(peer, from).await?;
-        for _ in 1..MAX_PAGES {
-            let next = history.last().and_then(|last| last.epoch().next());
-            let Some(next) = next.filter(|_| history.len() % MAX_RECORDS == 0) else { break };
-            let page = self.directory.history(peer, next).await?;
-            if page.is_empty() {
-                break;
-            }
-            history.extend(page);
-        }
-        if history.first().is_none_or(|first| first.epoch() != from) {
-            return Err(InvalidRecord::History.into());
-        }
-        verify_history(peer, &history, Some((known, head)))?;
-        Ok(history)
-    }
-
-    /// Remembers whether the directory answers.
-    async fn ask<T, E: Into<TableError>>(
-        &self,
-        now: UnixTime,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, TableError> {
-        let answer = answer.await.map_err(Into::into);
-        let down = match &answer {
-            Err(TableError::Unavailable(error)) => Some((now, error.clone())),
-            _ => None,
-        };
-        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = down;
-        answer
-    }
+        /// The epoch of the key that it was offered.
+        offered: Epoch,
+    },
 }
 
 /// The secret that opens a message with this header; none if the directory must be asked.

@@ -1,9 +1,11 @@
 //! Each message once.
 
-use symbolon_keys::Epoch;
-use symbolon_table::{Inbox, InboxError, InboxStore, MemoryStore, MessageId, StoreError};
+use symbolon_keys::{Backend, Epoch};
+use symbolon_table::{
+    Header, Inbox, InboxError, InboxStore, MemoryStore, MessageId, PairRoot, StoreError, seal,
+};
 
-use crate::fixture::{World, id};
+use crate::fixture::{Fixed, World, id};
 
 #[tokio::test]
 async fn a_replay_is_refused_in_this_run_and_the_next() {
@@ -26,6 +28,24 @@ async fn a_replay_is_refused_in_this_run_and_the_next() {
     assert_eq!(refused.map(drop), Err(InboxError::Replay));
     assert_eq!(inbox.forget(&bob.id, bobs.oldest_epoch()).await, Ok(0), "the key still opens");
     assert_eq!(inbox.forget(&bob.id, Epoch::new(1)).await, Ok(2));
+}
+
+#[tokio::test]
+async fn two_senders_may_use_one_message_id() {
+    let world = World::new();
+    let bob = world.user("bob").await;
+    let (bobs, inbox) = (world.table(&bob), Inbox::new(MemoryStore::new()));
+    for name in ["alice", "carol"] {
+        let sender = world.user(name).await;
+        let root = PairRoot::agree(&sender.table, &sender.record.party(), &bob.record.party()).unwrap();
+        let mut rng = Fixed(vec![3; 40]);
+        let header = Header::fresh((sender.id, sender.epoch()), (bob.id, bob.epoch()), &mut rng);
+        let message = seal(&root, &header, Backend::best(), name.as_bytes()).unwrap();
+        let received = inbox.accept(bobs.open(&message).await.unwrap()).await.unwrap();
+        assert_eq!(received.plaintext(), name.as_bytes());
+        let again = inbox.accept(bobs.open(&message).await.unwrap()).await;
+        assert_eq!(again.map(drop), Err(InboxError::Replay));
+    }
 }
 
 /// A store whose commits fail, before or after they happened.

@@ -3,7 +3,7 @@
 use symbolon_keys::{Epoch, Id};
 use symbolon_table::{
     ApprovalError, DepositError, Full, InboxError, InvalidRecord, PollError, RecordHash, RegisterError,
-    StoreError, TableError,
+    SnapshotError, StoreError, TableError,
 };
 
 /// A snapshot: a change of wording is a decision.
@@ -48,6 +48,10 @@ fn errors_say_what_to_do_next() {
         Box::new(DepositError::Store(store())),
         Box::new(PollError::ForeignCursor),
         Box::new(PollError::Store(store())),
+        Box::new(SnapshotError::Malformed),
+        Box::new(SnapshotError::Foreign),
+        Box::new(SnapshotError::Rejected),
+        Box::new(SnapshotError::TooLarge),
         Box::new(ApprovalError::Malformed),
         Box::new(ApprovalError::Declined),
         Box::new(ApprovalError::TimedOut),

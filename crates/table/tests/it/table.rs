@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use symbolon_keys::{Epoch, OsRng, TableSecretKey};
+use symbolon_keys::{Epoch, OsRng, TableSecretKey, label};
 use symbolon_table::{
     Directory, DirectoryServer, InvalidRecord, MemoryStore, OnChange, Policy, Record, StoreError, Table,
     TableError,
@@ -411,6 +411,18 @@ impl Directory for Liar {
     }
 }
 
+/// The change as `usurper` would have it: in its place, linked to the one before, signed by the wrong key only.
+fn unsigned_change(change: &Record, usurper: &User) -> Record {
+    let mut body = change.as_bytes()[..change.as_bytes().len() - 128].to_vec();
+    let place = 1 + 2 + change.id().as_bytes().len() + 8 + 32;
+    body[place..place + 32].copy_from_slice(usurper.signing.verifying_key().as_bytes());
+    let sign = |purpose| *usurper.signing.sign(purpose, &[&body]).unwrap().as_bytes();
+    let signatures = [sign(label::TABLE_RECORD), sign(label::TABLE_CHANGE)].concat();
+    let record = Record::from_bytes([body, signatures].concat()).unwrap();
+    record.verify().unwrap();
+    record
+}
+
 #[tokio::test]
 async fn a_directory_that_lies_is_found_by_who_remembers_a_head() {
     let (alice, bob) = (User::new("alice", START), User::new("bob", START));
@@ -426,6 +438,7 @@ async fn a_directory_that_lies_is_found_by_who_remembers_a_head() {
     assert_eq!(table.head(&bob.id), Some(bob1.record.hash()));
 
     let usurper2 = usurper1.next(START);
+    let unsigned = unsigned_change(&bob2.record, &usurper);
     let lies: [(&str, &[&Record]); 7] = [
         ("cut history", &[]),
         ("an old key", &[&bob.record]),
@@ -442,6 +455,10 @@ async fn a_directory_that_lies_is_found_by_who_remembers_a_head() {
         assert_eq!(refused, Err(TableError::Directory(InvalidRecord::History)), "{name}");
         assert_eq!(table.head(&bob.id), Some(bob1.record.hash()), "{name}: what was known stays");
     }
+    time.fetch_add(2 * DAY, Ordering::SeqCst);
+    liar.say(Some(&unsigned), &[&bob1.record, &unsigned]);
+    assert_eq!(table.seal(&bob.id, b"").await, Err(TableError::Directory(InvalidRecord::Signature)));
+    assert_eq!(table.head(&bob.id), Some(bob1.record.hash()), "a change that the user did not sign");
     // The truth again.
     liar.say(Some(&bob2.record), &[&bob1.record, &bob2.record]);
     table.seal(&bob.id, b"").await.unwrap();
@@ -487,7 +504,7 @@ async fn strangers_are_bounded() {
     opened(&bobs, &known).await.unwrap();
     world.asked();
     // Forged messages from very many senders: the header is all that an attacker needs.
-    let many: usize = std::env::var("SYMBOLON_STRANGERS").map_or(2_000, |n| n.parse().unwrap());
+    let many: usize = std::env::var("SYMBOLON_STRANGERS").map_or(100_000, |n| n.parse().unwrap());
     let (mut unknown, mut busy) = (0, 0);
     for n in 0..many {
         let message = renamed(&known, &format!("s{n}"));

@@ -1,0 +1,213 @@
+//! Refreshing in rounds, and keeping a table across a restart.
+
+use std::sync::Arc;
+
+use symbolon_keys::{Backend, Epoch, RootKey, Secret};
+use symbolon_table::{OnChange, PeerState, Policy, SnapshotError, Table, TableError};
+
+use crate::fixture::{DAY, START, User, Wire, World, at, id};
+
+fn key(n: u8) -> RootKey {
+    Secret::from([n; 32]).into()
+}
+
+async fn reads(table: &Table<Arc<Wire>>, message: &[u8]) -> Result<Vec<u8>, TableError> {
+    Ok(table.open(message).await?.accept_replays().plaintext().to_vec())
+}
+
+// proves T13
+#[tokio::test]
+async fn a_round_confirms_what_is_stale_with_one_question() {
+    let world = World::new();
+    let alice = world.user("alice").await;
+    let alices = world.table(&alice);
+    let mut peers = Vec::new();
+    for n in 0..20 {
+        let peer = world.user(&format!("peer{n:02}")).await;
+        alices.seal(&peer.id, b"").await.unwrap();
+        peers.push(peer);
+    }
+    assert_eq!(alices.refresh().await.unwrap().confirmed, 0, "all is fresh");
+    world.wait(Policy::default().refresh_after);
+    let changed = world.change(&peers[3]).await;
+    world.asked();
+    let round = alices.refresh().await.unwrap();
+    assert_eq!((round.confirmed, round.changed, round.failed), (19, vec![changed.id], vec![]));
+    assert_eq!(world.asked(), 2, "one for all, one for the change");
+    let message = alices.seal(&changed.id, b"new").await.unwrap();
+    assert_eq!(world.asked(), 0);
+    assert_eq!(reads(&world.table(&changed), &message).await.unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_round_with_the_directory_down_changes_nothing() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let alices = world.table(&alice);
+    alices.seal(&bob.id, b"").await.unwrap();
+    world.wait(Policy::default().refresh_after);
+    world.down(true);
+    assert!(matches!(alices.refresh().await, Err(TableError::Unavailable(_))));
+    assert_eq!(alices.state(&bob.id), PeerState::Stale(Epoch::FIRST));
+    alices.seal(&bob.id, b"").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_round_finds_changes_that_wait_and_later_ones() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let mut policy = Policy::default();
+    policy.on_change = OnChange::AskFirst;
+    let alices = world.table_with(&alice, policy);
+    alices.seal(&bob.id, b"").await.unwrap();
+    let mut newest = bob;
+    for _ in 0..2 {
+        newest = world.change(&newest).await;
+        world.wait(policy.refresh_after);
+        assert_eq!(alices.refresh().await.unwrap().changed, [newest.id]);
+        let offered = newest.epoch();
+        assert_eq!(alices.state(&newest.id), PeerState::Changed { known: Epoch::FIRST, offered });
+    }
+    assert!(alices.approve(&newest.id, &newest.record.hash()).await.unwrap());
+    assert_eq!(alices.state(&newest.id), PeerState::Fresh(newest.epoch()));
+}
+
+#[tokio::test]
+async fn states() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let alices = Arc::new(world.table(&alice));
+    assert_eq!(alices.state(&bob.id), PeerState::Absent);
+    let closed = world.wire.gate.acquire().await.unwrap();
+    let sealing = tokio::spawn({
+        let (alices, bob) = (Arc::clone(&alices), bob.id);
+        async move { alices.seal(&bob, b"").await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(alices.state(&bob.id), PeerState::Fetching);
+    drop(closed);
+    sealing.await.unwrap().unwrap();
+    assert_eq!(alices.state(&bob.id), PeerState::Fresh(Epoch::FIRST));
+    world.wait(Policy::default().refresh_after);
+    assert_eq!(alices.state(&bob.id), PeerState::Stale(Epoch::FIRST));
+    assert_eq!(alices.seal(&id("carol"), b"").await, Err(TableError::UnknownPeer(id("carol"))));
+    assert_eq!(alices.state(&id("carol")), PeerState::Unknown);
+    alices.forget(&id("carol"));
+    assert_eq!(alices.state(&id("carol")), PeerState::Absent);
+    alices.forget(&bob.id);
+    assert_eq!(alices.state(&bob.id), PeerState::Absent);
+}
+
+#[tokio::test]
+async fn a_table_comes_back_after_a_restart() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let (alices, bobs) = (world.table(&alice), world.table(&bob));
+    let early = alices.seal(&bob.id, b"early").await.unwrap();
+    reads(&bobs, &early).await.unwrap();
+    // With a retired secret in it.
+    let newer = world.change(&alice).await;
+    let late = world.table(&newer).seal(&bob.id, b"late").await.unwrap();
+    reads(&bobs, &late).await.unwrap();
+    let snapshot = bobs.snapshot(&key(1)).unwrap();
+    world.down(true);
+    world.asked();
+
+    let bobs = world.table(&bob);
+    assert_eq!(bobs.restore(&key(1), &snapshot), Ok(1));
+    assert_eq!(bobs.restore(&key(1), &snapshot), Ok(0), "what is there stays");
+    assert_eq!(bobs.head(&alice.id), Some(newer.record.hash()));
+    assert_eq!(reads(&bobs, &early).await.unwrap(), b"early");
+    assert_eq!(reads(&bobs, &late).await.unwrap(), b"late");
+    bobs.seal(&alice.id, b"").await.unwrap();
+    assert_eq!(world.asked(), 0);
+    world.wait(Policy::default().retire_after);
+    assert_eq!(reads(&bobs, &early).await, Err(TableError::Retired));
+}
+
+#[tokio::test]
+async fn a_restart_amid_our_own_change() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let bobs = world.table(&bob);
+    let early = world.table(&alice).seal(&bob.id, b"early").await.unwrap();
+    reads(&bobs, &early).await.unwrap();
+    let (newer, until) = (world.change(&bob).await, at(START + DAY));
+    bobs.rotate(newer.key(), newer.epoch(), until).unwrap();
+    let snapshot = bobs.snapshot(&key(1)).unwrap();
+    let now = world.now();
+    let bobs = Table::builder(newer.id, newer.key(), Arc::clone(&world.wire))
+        .epoch(newer.epoch())
+        .opens_also(bob.key(), bob.epoch(), until)
+        .clock(move || at(now))
+        .build();
+    bobs.restore(&key(1), &snapshot).unwrap();
+    assert_eq!(reads(&bobs, &early).await.unwrap(), b"early");
+    assert_eq!(bobs.oldest_epoch(), bob.epoch());
+}
+
+#[tokio::test]
+async fn an_offered_change_is_asked_for_again_after_a_restart() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let mut policy = Policy::default();
+    policy.on_change = OnChange::AskFirst;
+    let bobs = world.table_with(&bob, policy);
+    bobs.seal(&alice.id, b"").await.unwrap();
+    let newer = world.change(&alice).await;
+    world.wait(policy.refresh_after);
+    assert!(bobs.seal(&alice.id, b"").await.is_err());
+    let snapshot = bobs.snapshot(&key(1)).unwrap();
+    let bobs = world.table_with(&bob, policy);
+    bobs.restore(&key(1), &snapshot).unwrap();
+    assert!(matches!(bobs.seal(&alice.id, b"").await, Err(TableError::KeyChanged { .. })));
+    assert!(bobs.approve(&alice.id, &newer.record.hash()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_ours_is_refused() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let alices = world.table(&alice);
+    alices.seal(&bob.id, b"").await.unwrap();
+    let good = alices.snapshot(&key(1)).unwrap();
+    assert_ne!(good, alices.snapshot(&key(1)).unwrap(), "a fresh salt each time");
+    let empty = world.table(&alice);
+    let restore = |bytes: &[u8]| empty.restore(&key(1), bytes).unwrap_err();
+    assert_eq!(empty.restore(&key(2), &good), Err(SnapshotError::Rejected));
+    assert_eq!(world.table(&bob).restore(&key(1), &good), Err(SnapshotError::Foreign));
+    for bit in 0..good.len() * 8 {
+        let mut flipped = good.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let said = restore(&flipped);
+        let expected: &[SnapshotError] = match bit / 8 {
+            0 => &[SnapshotError::Malformed],
+            1..8 => &[SnapshotError::Foreign, SnapshotError::Malformed],
+            _ => &[SnapshotError::Rejected],
+        };
+        assert!(expected.contains(&said), "bit {bit}: {said:?}");
+    }
+    for len in 0..good.len() {
+        restore(&good[..len]);
+    }
+    restore(&[good.clone(), vec![0]].concat());
+    assert!(empty.is_empty());
+    assert_eq!(empty.restore(&key(1), &good), Ok(1));
+    // The same on every backend.
+    for &backend in Backend::ALL {
+        let other = Table::builder(alice.id, alice.key(), Arc::clone(&world.wire)).backend(backend).build();
+        assert_eq!(other.restore(&key(1), &good), Ok(1));
+    }
+}
+
+#[tokio::test]
+async fn a_table_tells_what_it_is_and_no_secret() {
+    let user = User::new("alice", START);
+    let world = World::new();
+    let table = world.table(&user);
+    assert_eq!(format!("{table:?}"), "Table { id: Id(alice), peers: 0, .. }");
+    let builder = Table::builder(user.id, user.key(), Arc::clone(&world.wire));
+    let printed = format!("{builder:?}");
+    assert!(printed.starts_with("TableBuilder { id: Id(alice), key: DhSecretKey<table>("), "{printed}");
+    assert!(!printed.contains(&hex::encode(user.seed.expose())));
+}
