@@ -14,6 +14,7 @@ mod fixture;
 mod fuzz;
 mod inbox;
 mod mailbox;
+mod mailbox_model;
 mod messages;
 mod padding;
 mod pairs;
