@@ -185,10 +185,11 @@ impl<'t, T: Tables> Copy<'t, T> {
                 self.ceiling(*fence, *generation, *from..*to, *batch)
             }
             Op::Close { fence, status } => self.close(*fence, *status),
-            Op::Recover { fence, generation, instance, ceiling, batch } => {
-                self.recover(*fence, *generation, *instance, *ceiling, *batch)
+            Op::Recover { fence, generation, instance, ceiling, reserved, batch } => {
+                self.recover(*fence, (*generation, *instance), *ceiling..*reserved, *batch)
             }
             Op::Adopt { fence, old, new, from } => self.adopt(*fence, *old, *new, *from),
+            Op::Resync { fence, position } => self.resync(*fence, *position),
             Op::Enqueue(entry) => self.enqueue(entry),
             Op::Dequeue(id) => {
                 self.dequeued.push(*id);

@@ -171,8 +171,10 @@ pub enum Op {
         generation: Generation,
         /// What the half says from now on.
         instance: Instance,
-        /// The ceiling that the peer states. The lane goes on there, or where our own last reservation ended.
+        /// The ceiling that the peer states.
         ceiling: u64,
+        /// Where the lane goes on, if neither the ceiling nor our own last reservation lies beyond.
+        reserved: u64,
         /// Names the reservation that brings the peer up to where the lane goes on.
         batch: BatchId,
     },
@@ -186,6 +188,13 @@ pub enum Op {
         new: Generation,
         /// Where the lane goes on: the ceiling.
         from: u64,
+    },
+    /// Skips part of the peer's lane: an operator's decision, after frames were lost or a ledger was restored.
+    Resync {
+        /// The right to do so.
+        fence: Fence,
+        /// Nothing that begins below will be received any more.
+        position: u64,
     },
     /// Writes down something to be done elsewhere.
     Enqueue(OutboxEntry),

@@ -28,6 +28,7 @@ mod source;
 mod state;
 mod store;
 mod transfer;
+pub mod witness;
 
 // The public interface is:
 pub use account::{AccountRow, Side};
@@ -46,7 +47,7 @@ pub use material::{
 #[cfg(feature = "std")]
 pub use memory::{Fault, MemoryStore, MemoryTables};
 #[cfg(feature = "std")]
-pub use pad::{Message, Pad, PadError, Policy, Provision, Remaining, Seal};
+pub use pad::{Message, Pad, PadError, Policy, Provision, Remaining, Restored, Seal, WitnessLink};
 #[cfg(feature = "std")]
 pub use source::{GeneratorSource, Physical, ReaderSource, Source, SourceError};
 pub use state::{Lease, OutboxEntry, PadMode, PadRow, PadStatus, ReceiveRow, RequestRow, SendRow};

@@ -11,12 +11,16 @@ mod attach;
 mod error;
 mod open;
 mod provision;
+mod recover;
 mod seal;
+mod witness;
 
 pub use error::PadError;
 pub use open::Message;
 pub use provision::Provision;
+pub use recover::Restored;
 pub use seal::Seal;
+pub use witness::WitnessLink;
 
 use open::Receiver;
 use seal::Sender;

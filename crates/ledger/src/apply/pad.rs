@@ -180,29 +180,43 @@ impl<T: Tables> Copy<'_, T> {
     pub(super) fn recover(
         &mut self,
         fence: Fence,
-        generation: Generation,
-        instance: Instance,
-        ceiling: u64,
+        (generation, instance): (Generation, Instance),
+        skipped: Range<u64>,
         batch: BatchId,
     ) -> Judged<T, Outcome> {
         let mut row = self.owned(fence)?;
         if row.status.is_closed() {
             return Err(Refusal::NotOpen(row.status).into());
         }
-        if generation == row.send.generation || ceiling > row.send.len {
+        let lane = &mut row.send;
+        // What either end knows as used stays used.
+        let reserved = lane.reserved.max(skipped.start).max(skipped.end);
+        if generation == lane.generation || reserved > lane.len {
             return Err(Refusal::InvalidPad.into());
         }
+        lane.generation = generation;
+        lane.from = skipped.start;
+        lane.reserved = reserved;
+        lane.batch = batch;
         row.instance = instance;
         row.status = PadStatus::Open;
-        row.send.generation = generation;
-        // What either end knows as used stays used.
-        row.send.from = ceiling;
-        row.send.reserved = row.send.reserved.max(ceiling);
-        row.send.batch = batch;
         let (pad, lane) = (row.id, row.send.lane);
         self.pads.put(row.clone());
         self.record(Event::Recovered { pad, lane, generation })?;
         Ok(Outcome::Attached(Box::new(row)))
+    }
+
+    pub(super) fn resync(&mut self, fence: Fence, position: u64) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        if position > row.receive.len {
+            return Err(Refusal::TooFarAhead { limit: row.receive.len }.into());
+        }
+        if position > row.receive.position {
+            row.receive.position = position;
+            row.receive.seq = 0;
+        }
+        self.pads.put(row);
+        Ok(Outcome::Created)
     }
 
     pub(super) fn adopt(

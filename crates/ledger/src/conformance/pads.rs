@@ -101,6 +101,10 @@ pub(super) async fn positions<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S)
     commit(&store, [claim(fence, &row, limit, limit + 200, 2)]).await;
     let now = stored(&store, &row).await;
     assert_eq!((now.send.reserved, now.receive.position), (10_000, limit + 200));
+    for (position, expected) in [(limit, limit + 200), (1 << 39, 1 << 39)] {
+        commit(&store, [Op::Resync { fence, position }]).await;
+        assert_eq!(stored(&store, &row).await.receive.position, expected, "a position never sinks");
+    }
     assert_eq!(audit(&store).await.entries, 1, "positions are no matter of the journal");
 }
 
@@ -198,7 +202,8 @@ pub(super) async fn recovery<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) 
     let (new, instance, batch) =
         (Generation::from([0xaa; 16]), Instance::from([0xbb; 16]), BatchId::from([0xcc; 16]));
     let store = reopen(store).await;
-    commit(&store, [Op::Recover { fence, generation: new, instance, ceiling: 700, batch }]).await;
+    commit(&store, [Op::Recover { fence, generation: new, instance, ceiling: 700, reserved: 650, batch }])
+        .await;
     let now = stored(&store, &row).await;
     let expected = SendRow { generation: new, from: 700, reserved: 700, batch, ..row.send };
     assert_eq!((now.send, now.instance, now.status), (expected, instance, PadStatus::Open));

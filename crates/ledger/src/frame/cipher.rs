@@ -77,6 +77,12 @@ impl LaneCipher {
         &self.lane
     }
 
+    /// Goes over to another life of the lane.
+    #[cfg(feature = "std")]
+    pub(crate) const fn enter(&mut self, generation: crate::Generation) {
+        self.lane.generation = generation;
+    }
+
     /// Seals `message` with `pad`, which has exactly the bytes that [`PadMode::cost`] says, into `out`, which is
     /// cleared first. `random` hedges the salt of the inner AEAD; it need not be secret.
     ///

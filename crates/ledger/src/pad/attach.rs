@@ -70,7 +70,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         Ok(pad)
     }
 
-    fn new(store: S, half: H, row: &PadRow, policy: Policy) -> Self {
+    pub(super) fn new(store: S, half: H, row: &PadRow, policy: Policy) -> Self {
         let header = half.header();
         let cipher = |lane, generation| {
             let inner = Secret::init_with(|out| out.copy_from_slice(half.keys().inner().expose()));
@@ -105,16 +105,9 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
 
 /// The ledger and the half describe the same pad, and the ledger is not behind.
 fn agree<H: PadHalf>(row: &PadRow, half: &H) -> Result<(), PadError> {
-    let header = half.header();
-    let same = |equal: bool, what| if equal { Ok(()) } else { Err(PadError::Mismatch(what)) };
-    same(row.mode == header.mode, "the mode")?;
-    same((row.send.lane, row.receive.lane) == (header.lane, header.peer_lane()), "the lanes")?;
-    let lens = (header.lane_len(row.send.lane), header.lane_len(row.receive.lane));
-    same((row.send.len, row.receive.len) == lens, "the lengths of the lanes")?;
-    same(row.witnessed == header.witnessed, "the witness")?;
-    let unit = header.unit();
+    same_pad(row, half)?;
     for (lane, reserved) in [(row.send.lane, row.send.reserved), (row.receive.lane, row.receive.position)] {
-        let floor = half.floor(lane).checked_div(unit).unwrap_or(u64::MAX);
+        let floor = floor(half, lane);
         if reserved < floor {
             return Err(PadError::LedgerBehind { floor, reserved });
         }
@@ -122,7 +115,27 @@ fn agree<H: PadHalf>(row: &PadRow, half: &H) -> Result<(), PadError> {
     Ok(())
 }
 
-async fn lease<S: LedgerStore>(store: &S, row: &PadRow, policy: &Policy) -> Result<PadRow, PadError> {
+/// The ledger and the half describe the same pad.
+pub(super) fn same_pad<H: PadHalf>(row: &PadRow, half: &H) -> Result<(), PadError> {
+    let header = half.header();
+    let same = |equal: bool, what| if equal { Ok(()) } else { Err(PadError::Mismatch(what)) };
+    same(row.mode == header.mode, "the mode")?;
+    same((row.send.lane, row.receive.lane) == (header.lane, header.peer_lane()), "the lanes")?;
+    let lens = (header.lane_len(row.send.lane), header.lane_len(row.receive.lane));
+    same((row.send.len, row.receive.len) == lens, "the lengths of the lanes")?;
+    same(row.witnessed == header.witnessed, "the witness")
+}
+
+/// The floor of a lane, in what its offsets count.
+pub(super) fn floor<H: PadHalf>(half: &H, lane: u8) -> u64 {
+    half.floor(lane).div_ceil(half.header().unit())
+}
+
+pub(super) async fn lease<S: LedgerStore>(
+    store: &S,
+    row: &PadRow,
+    policy: &Policy,
+) -> Result<PadRow, PadError> {
     let now = UnixTime::now();
     let until = now.saturating_add(policy.lease);
     let (pad, instance, takeover) = (row.id, row.instance, policy.takeover);

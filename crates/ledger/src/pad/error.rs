@@ -61,6 +61,8 @@ pub enum PadError {
     Dead,
     /// A fee was named, but no account to pay it to, or the pad holds no value.
     NoAccount,
+    /// The witness cannot be reached.
+    Link(std::io::Error),
     /// The half failed.
     Material(MaterialError),
     /// The ledger refused, or may or may not have stored it.
@@ -109,6 +111,7 @@ impl fmt::Display for PadError {
             Self::Forked => f.write_str("this process was forked from the owner of the pad: attach it here"),
             Self::Dead => f.write_str("this handle is dead: attach the pad again"),
             Self::NoAccount => f.write_str("there is no account to charge, or to pay to"),
+            Self::Link(error) => write!(f, "the witness of the pad cannot be reached: {error}"),
             Self::Material(error) => error.fmt(f),
             Self::Commit(error) => error.fmt(f),
             Self::Storage(error) => error.fmt(f),
@@ -120,6 +123,7 @@ impl core::error::Error for PadError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Refused(why) => Some(why),
+            Self::Link(error) => Some(error),
             Self::Material(error) => Some(error),
             Self::Commit(error) => Some(error),
             Self::Storage(error) => Some(error),

@@ -17,8 +17,8 @@ use crate::{
 /// The peer's lane, its cipher, where it stands, and what of it is still to be destroyed.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    cipher: LaneCipher,
-    row: PadRow,
+    pub(super) cipher: LaneCipher,
+    pub(super) row: PadRow,
     destroyed: u64,
     /// The frame whose claim was asked for and not heard of.
     in_doubt: Option<RequestId>,

@@ -60,7 +60,11 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 }
 
-fn new_row(header: &PadHeader, instance: Instance, accounts: Option<(AccountId, AccountId)>) -> PadRow {
+pub(super) fn new_row(
+    header: &PadHeader,
+    instance: Instance,
+    accounts: Option<(AccountId, AccountId)>,
+) -> PadRow {
     let (lane, peer, generation) = (header.lane, header.peer_lane(), header.generation);
     let batch = BatchId::from([0; 16]);
     PadRow {

@@ -5,9 +5,10 @@ use rand_core::Rng;
 use symbolon_keys::{BufferedRng, UnixTime};
 
 use super::Pad;
-use crate::frame::{LaneCipher, request_id};
-use crate::lane::{SendLane, Short};
+use crate::frame::{LaneCipher, LaneId, request_id};
+use crate::lane::{Reservation, SendLane, Short};
 use crate::material::{Erased, MaterialError, PadHalf};
+use crate::witness::Reserved;
 use crate::{
     Amount, BatchId, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadStatus, Refusal, Refused,
     RequestId, SendRow, Transfer, TransferId,
@@ -16,9 +17,13 @@ use crate::{
 /// Our lane, its cipher, and what of it is still to be destroyed.
 #[derive(Debug)]
 pub(super) struct Sender {
-    cipher: LaneCipher,
-    lane: SendLane,
-    random: BufferedRng,
+    pub(super) cipher: LaneCipher,
+    pub(super) lane: SendLane,
+    pub(super) random: BufferedRng,
+    /// The last reservation, as the ledger has it.
+    pub(super) last: Reserved,
+    /// It, while it waits for the witness.
+    pub(super) pending: Option<Reservation>,
     destroyed: u64,
 }
 
@@ -28,7 +33,8 @@ impl Sender {
         // batches, is destroyed with the first of ours.
         let lane = SendLane::new(row.len, row.reserved);
         let lag = cipher.lane().mode.max_batch().saturating_mul(2);
-        Self { cipher, lane, random: BufferedRng::new(), destroyed: row.from.saturating_sub(lag) }
+        let destroyed = row.from.saturating_sub(lag);
+        Self { cipher, lane, random: BufferedRng::new(), last: row.last(), pending: None, destroyed }
     }
 
     pub(super) fn left(&self) -> u64 {
@@ -72,59 +78,97 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         Seal { pad: self, message, request: None, charge: None, credit: None, steps: Vec::new() }
     }
 
-    /// Makes the next reservation durable, if `needed` is more than is ready.
-    async fn reserve(&self, sender: &mut Sender, needed: u64) -> Result<(), PadError> {
-        let header = self.half.header();
-        let batch_size = self.policy.batch(header.mode, header.lane_len(header.lane));
-        let short = |Short { left, needed }| PadError::Exhausted { left, needed };
-        // Twice at most: what an abandoned attempt of ours had reserved is burnt first.
-        loop {
-            let Some(reservation) = sender.lane.reservation(needed, batch_size).map_err(short)? else {
-                return Ok(());
+    /// Makes `needed` bytes ready, or says that the witness must be asked first.
+    async fn ready(&self, sender: &mut Sender, needed: u64) -> Result<(), PadError> {
+        if self.half.header().witnessed {
+            return match sender.lane.reservation(needed, 0).map_err(exhausted)? {
+                None => Ok(()),
+                Some(_) => Err(PadError::Unwitnessed),
             };
-            let (lane, range) = (*sender.cipher.lane(), reservation.range().clone());
-            let batch = BatchId::generate(&mut sender.random);
-            let reserve = Op::Reserve {
-                fence: self.fence,
-                generation: lane.generation,
-                from: range.start,
-                to: range.end,
-                batch,
-            };
-            let until = UnixTime::now().saturating_add(self.policy.lease);
-            let renew = (!self.policy.takeover).then_some(Op::Renew { fence: self.fence, until });
-            match self.commit([Some(reserve), renew].into_iter().flatten()).await {
-                Ok(_) => {}
-                // We hold the lease, so it was we who reserved further, and never heard of it.
-                Err(PadError::Commit(CommitError::Refused(Refused {
-                    why: Refusal::NotNext { reserved },
-                    ..
-                }))) if reserved > range.start => {
-                    sender.lane.burn_to(reserved);
-                    continue;
-                }
-                Err(PadError::Commit(CommitError::Refused(Refused {
-                    why: Refusal::NotNext { .. }, ..
-                }))) => {
-                    // The ledger went backwards under us.
-                    self.set_life(|life| life.dead = true);
-                    return Err(PadError::Dead);
-                }
-                Err(error) => return Err(error),
-            }
-            let raised = self.half.raise(lane.lane, range.end.saturating_mul(self.half.header().unit()));
-            if let Err(error) = raised {
-                sender.lane.burn_to(range.end);
-                return Err(error.into());
-            }
-            sender.lane.granted(reservation, |out| self.half.read(lane.lane, range.start, out))?;
-            if sender.lane.cursor().saturating_sub(sender.destroyed) >= self.policy.destroy {
-                // It is tried again; `destroy` and `detach` tell if it keeps failing.
-                let _ = sender.destroy(&self.half);
-            }
-            return Ok(());
+        }
+        match self.reserve(sender, needed).await? {
+            None => Ok(()),
+            Some(reservation) => self.grant(sender, reservation),
         }
     }
+
+    /// Makes the next reservation durable, if `needed` is more than is ready.
+    pub(super) async fn reserve(
+        &self,
+        sender: &mut Sender,
+        needed: u64,
+    ) -> Result<Option<Reservation>, PadError> {
+        let header = self.half.header();
+        let batch_size = self.policy.batch(header.mode, header.lane_len(header.lane));
+        let Some(reservation) = sender.lane.reservation(needed, batch_size).map_err(exhausted)? else {
+            return Ok(None);
+        };
+        match self.reserve_range(sender, reservation.range()).await {
+            Ok(()) => Ok(Some(reservation)),
+            Err(PadError::Commit(CommitError::Refused(Refused {
+                why: Refusal::NotNext { reserved },
+                ..
+            }))) => {
+                // We hold the lease, so it was we who reserved further, and never heard of it: that is burnt.
+                self.burn_unheard(sender, reserved).await?;
+                if header.witnessed {
+                    // The witness must hear of that one first.
+                    return Err(PadError::Unwitnessed);
+                }
+                let again = sender.lane.reservation(needed, batch_size).map_err(exhausted)?;
+                if let Some(reservation) = &again {
+                    self.reserve_range(sender, reservation.range()).await?;
+                }
+                Ok(again)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn reserve_range(&self, sender: &mut Sender, range: &Range<u64>) -> Result<(), PadError> {
+        let fence = self.fence;
+        let LaneId { generation, lane, .. } = *sender.cipher.lane();
+        let batch = BatchId::generate(&mut sender.random);
+        let (from, to) = (range.start, range.end);
+        let reserve = Op::Reserve { fence, generation, from, to, batch };
+        let until = UnixTime::now().saturating_add(self.policy.lease);
+        let renew = (!self.policy.takeover).then_some(Op::Renew { fence, until });
+        self.commit([Some(reserve), renew].into_iter().flatten()).await?;
+        sender.last = Reserved { generation, lane, from, to, batch };
+        Ok(())
+    }
+
+    async fn burn_unheard(&self, sender: &mut Sender, reserved: u64) -> Result<(), PadError> {
+        let row = self.store.pad(self.fence.pad).await?.ok_or(PadError::LedgerMissing(self.fence.pad))?;
+        if row.send.reserved != reserved || reserved <= sender.last.to {
+            // The ledger went backwards under us, or has another owner.
+            self.set_life(|life| life.dead = true);
+            return Err(PadError::Dead);
+        }
+        sender.lane.burn_to(reserved);
+        sender.last = row.send.last();
+        Ok(())
+    }
+
+    /// Takes a reservation into use that is durable, and witnessed if it must be.
+    pub(super) fn grant(&self, sender: &mut Sender, reservation: Reservation) -> Result<(), PadError> {
+        let (lane, unit) = (sender.cipher.lane().lane, self.half.header().unit());
+        let Range { start, end } = *reservation.range();
+        if let Err(error) = self.half.raise(lane, end.saturating_mul(unit)) {
+            sender.lane.burn_to(end);
+            return Err(error.into());
+        }
+        sender.lane.granted(reservation, |out| self.half.read(lane, start.saturating_mul(unit), out))?;
+        if sender.lane.cursor().saturating_sub(sender.destroyed) >= self.policy.destroy {
+            // It is tried again; `destroy` and `detach` tell if it keeps failing.
+            let _ = sender.destroy(&self.half);
+        }
+        Ok(())
+    }
+}
+
+const fn exhausted(Short { left, needed }: Short) -> PadError {
+    PadError::Exhausted { left, needed }
 }
 
 impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
@@ -170,14 +214,11 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         if pad.status() != PadStatus::Open {
             return Err(PadError::NotOpen(pad.status()));
         }
-        if pad.half.header().witnessed {
-            return Err(PadError::Unwitnessed);
-        }
         let mode = pad.half.header().mode;
         let needed = mode.cost(message.len()).map_err(|_| PadError::TooLong)?;
         let mut guard = pad.sender.lock().await;
         let sender = &mut *guard;
-        pad.reserve(sender, needed).await?;
+        pad.ready(sender, needed).await?;
         // Again, as the reservation took its time.
         pad.alive()?;
         let mut random = [0; 32];

@@ -11,4 +11,5 @@ mod files;
 mod frames;
 mod pads;
 mod stores;
+mod witness;
 mod world;

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use symbolon_keys::UnixTime;
 use symbolon_ledger::frame::Frame;
+use symbolon_ledger::witness::WitnessSession;
 use symbolon_ledger::{
     AccountId, AccountRow, Amount, Batch, GeneratorSource, Issue, LedgerStore, MemoryMaterial, MemoryStore,
-    Op, Pad, PadError, PadId, PadMode, Policy, Provision, Side, Transfer, TransferId,
+    Op, Pad, PadError, PadId, PadMode, Policy, Provision, Side, Transfer, TransferId, WitnessLink,
 };
 
 pub(crate) type MemoryPad = Pad<MemoryStore, symbolon_ledger::material::MemoryHalf>;
@@ -107,11 +108,12 @@ pub(crate) struct Terms {
     pub(crate) value: u128,
     pub(crate) mode: PadMode,
     pub(crate) split: (u32, u32),
+    pub(crate) witnessed: bool,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { bytes: 1 << 16, value: 100, mode: PadMode::PadOverAead, split: (1, 1) }
+        Self { bytes: 1 << 16, value: 100, mode: PadMode::PadOverAead, split: (1, 1), witnessed: false }
     }
 }
 
@@ -119,14 +121,11 @@ impl World {
     /// A pad, issued and provisioned at both ends; the server holds its value.
     pub(crate) async fn new(terms: Terms) -> Self {
         let (server, user) = (End::default(), End::default());
-        let Terms { bytes, value, mode, split } = terms;
-        let id = Issue::new(bytes)
-            .mode(mode)
-            .value(Amount::new(value))
-            .split(split.0, split.1)
-            .unwitnessed()
-            .run(GeneratorSource::os(), &mut server.material.sink(), &mut user.material.sink())
-            .unwrap();
+        let Terms { bytes, value, mode, split, witnessed } = terms;
+        let issue = Issue::new(bytes).mode(mode).value(Amount::new(value)).split(split.0, split.1);
+        let issue = if witnessed { issue } else { issue.unwitnessed() };
+        let id =
+            issue.run(GeneratorSource::os(), &mut server.material.sink(), &mut user.material.sink()).unwrap();
         let provision = Provision::new(id).valued(USER, REFUND).after(bought(value));
         Pad::provision(&server.store, &server.material, provision).await.unwrap();
         Pad::provision(&user.store, &user.material, Provision::new(id)).await.unwrap();
@@ -147,4 +146,37 @@ pub(crate) fn bought(value: u128) -> Batch {
         .with(open(USER, Side::Credit))
         .with(open(REFUND, Side::Credit))
         .with(Op::Transfer(Transfer::post(TransferId::from([9; 16]), CASH, USER, Amount::new(value))))
+}
+
+/// What becomes of a message, or (with `true`) of an answer.
+type FaultOf<'p> = dyn FnMut(Vec<u8>, bool) -> Option<Vec<u8>> + Send + 'p;
+
+/// The witness at the other end, reached through whatever `fault` does to each message and answer.
+pub(crate) struct Link<'p> {
+    pub(crate) peer: &'p MemoryPad,
+    pub(crate) session: WitnessSession,
+    pub(crate) fault: Box<FaultOf<'p>>,
+}
+
+impl<'p> Link<'p> {
+    pub(crate) fn to(peer: &'p MemoryPad) -> Self {
+        Self::through(peer, |message, _| Some(message))
+    }
+
+    /// `fault` gets each message and, with `true`, each answer; nothing comes of what it drops.
+    pub(crate) fn through(
+        peer: &'p MemoryPad,
+        fault: impl FnMut(Vec<u8>, bool) -> Option<Vec<u8>> + Send + 'p,
+    ) -> Self {
+        Self { peer, session: WitnessSession::new(), fault: Box::new(fault) }
+    }
+}
+
+impl WitnessLink for Link<'_> {
+    async fn exchange(&mut self, message: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        let lost = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let message = (self.fault)(message, false).ok_or_else(lost)?;
+        let answer = self.peer.attest(&mut self.session, &message).await.map_err(std::io::Error::other)?;
+        (self.fault)(answer, true).ok_or_else(lost)
+    }
 }

@@ -1,0 +1,149 @@
+use symbolon_keys::{OsRng, UnixTime};
+
+use super::attach::{floor, lease, same_pad};
+use super::provision::new_row;
+use super::witness::{WitnessLink, exchange};
+use super::{Pad, PadError, Policy};
+use crate::material::{PadHalf, PadMaterial};
+use crate::witness::{Body, OwnerSession};
+use crate::{
+    Batch, BatchId, CommitError, Fence, Generation, Instance, LedgerStore, Op, Outcome, PadId, PadRow,
+    Refusal, Refused,
+};
+
+/// What an operator knows about a pad whose ledger, half or machine was restored from a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Restored {
+    /// The peer is a witness. Its ceiling is asked before anything is sent; of its own lane, all that it was
+    /// acknowledged counts as received.
+    Witnessed,
+    /// There is no witness, so the operator vouches: nothing at or beyond these places was ever used.
+    Untouched {
+        /// Of the lane that we send on.
+        send: u64,
+        /// Of the lane that the peer sends on.
+        receive: u64,
+    },
+}
+
+impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
+    /// Starts using a pad whose ledger may be an old copy, beyond everything that may have been used since.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), but for [`PadError::LedgerBehind`], which this is for.
+    /// [`PadError::OtherInstance`] if the ledger is from before a recovery: [recover](Self::recover) then.
+    ///
+    /// # Security
+    /// Without a witness, two-time pads are one wrong number away. Take the last offset that the *peer* has seen, and add
+    /// what may have been lost on the way; better, issue a new pad.
+    pub async fn attach_after_restore<M: PadMaterial<Half = H>>(
+        store: &S,
+        material: &M,
+        id: PadId,
+        policy: Policy,
+        restored: Restored,
+    ) -> Result<Self, PadError> {
+        let half = material.take(id)?;
+        let row = store.pad(id).await?.ok_or(PadError::LedgerMissing(id))?;
+        let instance = half.instance().ok_or(PadError::NotProvisioned(id))?;
+        if instance != row.instance {
+            return Err(PadError::OtherInstance { half: instance, ledger: row.instance });
+        }
+        same_pad(&row, &half)?;
+        let (send, receive) = match restored {
+            Restored::Witnessed if row.witnessed => (row.send.reserved, row.receive.ceiling),
+            Restored::Witnessed => return Err(PadError::Mismatch("the witness")),
+            Restored::Untouched { send, receive } => (send, receive),
+        };
+        let row = lease(store, &row, &policy).await?;
+        let fence = Fence { pad: id, epoch: row.lease.epoch };
+        let send = send.max(floor(&half, row.send.lane));
+        let receive = receive.max(floor(&half, row.receive.lane));
+        let (generation, from) = (row.send.generation, row.send.reserved);
+        let mut batch = Batch::new(UnixTime::now()).with(Op::Resync { fence, position: receive });
+        if send > from {
+            let batch_id = BatchId::generate(&mut OsRng);
+            batch.push(Op::Reserve { fence, generation, from, to: send, batch: batch_id });
+        }
+        store.commit(batch).await?;
+        let row = store.pad(id).await?.ok_or(PadError::LedgerMissing(id))?;
+        Ok(Self::new(store.clone(), half, &row, policy))
+    }
+
+    /// Begins a new life of our lane beyond everything that either end knows as used, after the two contradicted each
+    /// other, or our ledger was lost. An operator's decision: it cuts off every other copy of this end for good.
+    ///
+    /// A ledger that has lost the pad altogether gets a new row without accounts; the peer will have to recover its own
+    /// lane then, as we have forgotten what we acknowledged.
+    ///
+    /// # Errors
+    /// [`PadError::Link`] or [`PadError::Rejected`] if the witness does not answer: then nothing has changed, or it is
+    /// done again. [`PadError::Mismatch`] if the pad has no witness.
+    pub async fn recover<M: PadMaterial<Half = H>, L: WitnessLink>(
+        store: &S,
+        material: &M,
+        id: PadId,
+        policy: Policy,
+        link: &mut L,
+    ) -> Result<Self, PadError> {
+        let half = material.take(id)?;
+        if !half.header().witnessed {
+            return Err(PadError::Mismatch("the witness: this pad has none"));
+        }
+        let row = match store.pad(id).await? {
+            Some(row) => row,
+            None if half.instance().is_none() => return Err(PadError::NotProvisioned(id)),
+            None => {
+                let mut row = new_row(half.header(), Instance::generate(&mut OsRng), None);
+                // What we received is forgotten: nothing of the peer's lane is taken before its own new life.
+                row.receive.generation = Generation::generate(&mut OsRng);
+                store.commit(Batch::new(UnixTime::now()).with(Op::Provision(row.clone()))).await?;
+                row
+            }
+        };
+        same_pad(&row, &half)?;
+        let row = lease(store, &row, &policy).await?;
+        let mut session = OwnerSession::new(half.keys().witness(), id, &mut OsRng);
+        let state = exchange(link, &mut session, None).await?;
+        let (row, adopt) = new_life(store, &row, &half, &state).await?;
+        half.bind(row.instance)?;
+        match exchange(link, &mut session, Some(&adopt)).await? {
+            Body::State { generation, .. } if generation == row.send.generation => {}
+            _ => return Err(PadError::Rejected),
+        }
+        Ok(Self::new(store.clone(), half, &row, policy))
+    }
+}
+
+/// Commits the new life, and gives what the peer is to be told.
+async fn new_life<S: LedgerStore, H: PadHalf>(
+    store: &S,
+    row: &PadRow,
+    half: &H,
+    state: &Body,
+) -> Result<(PadRow, Body), PadError> {
+    let Body::State { generation: old, lane, ceiling, batch: acknowledged } = *state else {
+        return Err(PadError::Rejected);
+    };
+    if lane != row.send.lane {
+        return Err(PadError::OtherLane);
+    }
+    let reserved = row.send.reserved.max(ceiling).max(floor(half, lane));
+    let new = Generation::generate(&mut OsRng);
+    // The peer knows the reservation up to its ceiling; anything beyond is a new one.
+    let batch = if reserved > ceiling { BatchId::generate(&mut OsRng) } else { acknowledged };
+    let recover = Op::Recover {
+        fence: Fence { pad: row.id, epoch: row.lease.epoch },
+        generation: new,
+        instance: Instance::generate(&mut OsRng),
+        ceiling,
+        reserved,
+        batch,
+    };
+    let outcomes = store.commit(Batch::new(UnixTime::now()).with(recover)).await?;
+    match outcomes.into_iter().next() {
+        Some(Outcome::Attached(row)) => Ok((*row, Body::Adopt { lane, old, new, from: ceiling })),
+        _ => Err(CommitError::Refused(Refused { op: 0, why: Refusal::InvalidPad }).into()),
+    }
+}

@@ -1,0 +1,150 @@
+use alloc::vec::Vec;
+use std::io;
+
+use symbolon_keys::OsRng;
+
+use super::{Pad, PadError};
+use crate::material::PadHalf;
+use crate::witness::{Advice, Body, OwnerSession, Reserved, WitnessSession};
+use crate::{CommitError, LedgerStore, Op, PadStatus, Refusal, Refused};
+
+/// Carries messages of the witness to the peer and its answers back, over whatever connects the two.
+pub trait WitnessLink: Send {
+    /// Sends one message, and waits for its answer.
+    ///
+    /// # Errors
+    /// Whatever keeps the answer away. The message may have arrived even so.
+    fn exchange(&mut self, message: Vec<u8>) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
+}
+
+impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
+    /// Makes at least `bytes` (or keys) of our lane ready to be used, and lets the peer witness what is reserved for it.
+    ///
+    /// A pad that was issued with a witness seals only from what is ready; it says [`PadError::Unwitnessed`] when that
+    /// is not enough. Without a witness this only reserves.
+    ///
+    /// # Errors
+    /// [`PadError::NotOpen`] with [`PadStatus::RollbackSuspected`] or [`PadStatus::WitnessRolledBack`] if the two ends
+    /// contradict each other: the lane is halted, durably, until an operator [recovers](Self::recover) it.
+    /// [`PadError::Link`] and [`PadError::Rejected`] if the answer does not come, or is not the peer's: nothing is lost
+    /// by trying again.
+    pub async fn secure<L: WitnessLink>(&self, link: &mut L, bytes: u64) -> Result<(), PadError> {
+        self.alive()?;
+        if self.status() != PadStatus::Open {
+            return Err(PadError::NotOpen(self.status()));
+        }
+        let mut guard = self.sender.lock().await;
+        let sender = &mut *guard;
+        if !self.half.header().witnessed {
+            if let Some(reservation) = self.reserve(sender, bytes).await? {
+                self.grant(sender, reservation)?;
+            }
+            return Ok(());
+        }
+        let keys = self.half.keys();
+        let mut session = OwnerSession::new(keys.witness(), self.fence.pad, &mut OsRng);
+        let mut state = exchange(link, &mut session, None).await?;
+        loop {
+            match Advice::of(&sender.last, &state) {
+                Advice::Halt(status) => return Err(self.halt(status).await),
+                Advice::SendAgain => {
+                    let ceiling = Body::Ceiling(sender.last);
+                    state = exchange(link, &mut session, Some(&ceiling)).await?;
+                    if state == Body::Ack(sender.last) {
+                        state = witnessed(&sender.last);
+                    } else if Advice::of(&sender.last, &state) == Advice::SendAgain {
+                        // It neither stores the reservation nor says why.
+                        return Err(PadError::Rejected);
+                    }
+                }
+                Advice::GoOn => {
+                    if let Some(reservation) = sender.pending.take() {
+                        self.grant(sender, reservation)?;
+                    }
+                    match self.reserve(sender, bytes).await {
+                        Ok(None) => return Ok(()),
+                        Ok(pending) => sender.pending = pending,
+                        // An earlier reservation of ours came to light, and goes first.
+                        Err(PadError::Unwitnessed) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn halt(&self, status: PadStatus) -> PadError {
+        match self.commit([Op::Close { fence: self.fence, status }]).await {
+            Ok(_) => PadError::NotOpen(status),
+            Err(error) => error,
+        }
+    }
+
+    /// Answers a message of the peer's [`secure`](Self::secure) or [`recover`](Self::recover), as the witness of its
+    /// lane: what it acknowledges is durable. `session` belongs to the connection that the message came over.
+    ///
+    /// # Errors
+    /// [`PadError::Rejected`] if the message is not the peer's, or not of this session.
+    pub async fn attest(&self, session: &mut WitnessSession, message: &[u8]) -> Result<Vec<u8>, PadError> {
+        self.alive()?;
+        let (key, pad, fence) = (self.half.keys().witness(), self.fence.pad, self.fence);
+        let mut receiver = self.receiver.lock().await;
+        let rejected = |_| PadError::Rejected;
+        if matches!(Body::parse(message), Ok(Body::Hello(_))) {
+            let state = receiver.row.receive.state();
+            return session.hello(key, pad, message, &state, &mut OsRng).map_err(rejected);
+        }
+        let asked = session.receive(key, pad, message).map_err(rejected)?;
+        let (op, lane) = match asked {
+            Body::Ceiling(Reserved { generation, lane, from, to, batch }) => {
+                (Op::Ceiling { fence, generation, from, to, batch }, lane)
+            }
+            Body::Adopt { lane, old, new, from } => (Op::Adopt { fence, old, new, from }, lane),
+            _ => return Err(PadError::Rejected),
+        };
+        if lane != receiver.row.receive.lane {
+            return Err(PadError::OtherLane);
+        }
+        let committed = match self.commit([op]).await {
+            Ok(_) => true,
+            Err(PadError::Commit(CommitError::Refused(Refused {
+                why: Refusal::NotNext { .. } | Refusal::OtherGeneration,
+                ..
+            }))) => false,
+            Err(error) => return Err(error),
+        };
+        let row = &mut receiver.row.receive;
+        let answer = match asked {
+            Body::Ceiling(reserved) if committed => {
+                (row.ceiling_from, row.ceiling, row.batch) = (reserved.from, reserved.to, reserved.batch);
+                Body::Ack(reserved)
+            }
+            Body::Adopt { new, .. } if committed => {
+                row.generation = new;
+                receiver.cipher.enter(new);
+                receiver.row.receive.state()
+            }
+            _ => row.state(),
+        };
+        session.seal(key, pad, &answer).map_err(rejected)
+    }
+}
+
+/// One message and its answer; without a message, the hello.
+pub(super) async fn exchange<L: WitnessLink>(
+    link: &mut L,
+    session: &mut OwnerSession<'_>,
+    body: Option<&Body>,
+) -> Result<Body, PadError> {
+    let message = match body {
+        None => session.hello(),
+        Some(body) => session.seal(body).map_err(|_| PadError::Rejected)?,
+    };
+    let answer = link.exchange(message).await.map_err(PadError::Link)?;
+    session.receive(&answer).map_err(|_| PadError::Rejected)
+}
+
+/// The state of a witness that has acknowledged this.
+const fn witnessed(last: &Reserved) -> Body {
+    Body::State { generation: last.generation, lane: last.lane, ceiling: last.to, batch: last.batch }
+}
