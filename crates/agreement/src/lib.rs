@@ -6,6 +6,8 @@ extern crate alloc;
 mod assignment;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "datagram")]
+pub mod datagram;
 mod error;
 mod established;
 mod frame;

@@ -33,6 +33,10 @@ impl Rekey {
     pub const fn after(records: u64, age: Duration) -> Self {
         Self { records: if records == 0 { 1 } else { records }, age }
     }
+
+    pub(crate) fn is_due(self, records: u64, age: Duration) -> bool {
+        records >= self.records || age >= self.age
+    }
 }
 
 impl Default for Rekey {
@@ -115,8 +119,7 @@ impl Sealer {
 
     fn is_rekey_due(&self, now: UnixTime) -> bool {
         let (records, time) = self.since;
-        self.cipher.nonce().saturating_sub(records) >= self.policy.records
-            || now.saturating_since(time) >= self.policy.age
+        self.policy.is_due(self.cipher.nonce().saturating_sub(records), now.saturating_since(time))
     }
 
     fn record(&mut self, kind: u8, body: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {

@@ -146,18 +146,15 @@ impl Ticket {
     /// Checks the proof of a path; the first right one consumes the ticket and begins the session.
     ///
     /// # Errors
-    /// [`ClaimError::Rejected`] and the path is closed; [`ClaimError::PathClosed`], [`ClaimError::Expired`],
-    /// [`ClaimError::Consumed`].
+    /// [`ClaimError::Rejected`], [`ClaimError::PathClosed`], [`ClaimError::Expired`], [`ClaimError::Consumed`]; nothing
+    /// has changed. (On a stream, close the connection: what follows a wrong proof means nothing.)
     pub fn prove(&mut self, path: PathId, proof: &[u8], now: UnixTime) -> Result<Established, ClaimError> {
         let State::Claimed { keys, .. } = &self.state else { return Err(ClaimError::Consumed) };
         if self.is_expired(now) {
             return Err(ClaimError::Expired);
         }
-        let index = self.paths.iter().position(|open| open.id == path).ok_or(ClaimError::PathClosed)?;
-        let open = self.paths.swap_remove(index);
-        if now.saturating_since(open.opened) > PATH_DEADLINE {
-            return Err(ClaimError::PathClosed);
-        }
+        let in_time = |open: &&Path| open.id == path && now.saturating_since(open.opened) <= PATH_DEADLINE;
+        let open = self.paths.iter().find(in_time).ok_or(ClaimError::PathClosed)?;
         keys.check_proof(self.assignment.ticket, &open.challenge, proof).map_err(|_| ClaimError::Rejected)?;
         self.paths.clear();
         match core::mem::replace(&mut self.state, State::Consumed) {

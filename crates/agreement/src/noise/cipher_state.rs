@@ -58,17 +58,37 @@ impl CipherState {
     /// # Errors
     /// [`NoiseError::Rejected`] if the backend fails.
     pub fn rekey(&mut self) -> Result<(), NoiseError> {
+        *self = self.rekeyed()?;
+        Ok(())
+    }
+
+    /// The state that [`Self::rekey`] leads to.
+    pub(crate) fn rekeyed(&self) -> Result<Self, NoiseError> {
         let key = Secret::<32>::try_init_with(|key| {
             self.key.seal_in_place(nonce(RESERVED), &[], key).map(|_tag| ())
         })?;
-        self.key = ChaChaPoly::new(self.backend, &key);
-        Ok(())
+        Ok(Self::with_nonce(self.backend, &key, self.n))
     }
 
     /// How many messages this state has processed.
     #[must_use]
     pub const fn nonce(&self) -> u64 {
         self.n
+    }
+
+    /// Decrypts a message that names its nonce: for datagrams, whose receiver keeps a window (Noise 11.4).
+    #[cfg(feature = "datagram")]
+    pub(crate) fn decrypt_at(
+        &self,
+        n: u64,
+        ad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), NoiseError> {
+        if n == RESERVED {
+            return Err(NoiseError::Rejected);
+        }
+        Ok(self.key.open_in_place(nonce(n), ad, data, tag)?)
     }
 
     fn next(&self) -> Result<u64, NoiseError> {

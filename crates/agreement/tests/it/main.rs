@@ -11,6 +11,8 @@
     reason = "tests may panic, and have std"
 )]
 
+mod datagram;
+mod fuzz;
 mod net;
 mod noise;
 mod profile;
