@@ -56,9 +56,7 @@ fn provision(path: &Path) -> Result<(), AttachError> {
     vacant(path, &BESIDE)?;
     let instance = InstanceId::generate(&mut OsRng);
     let temporary = Temporary::create(beside(path, &alloc::format!("-new-{instance}")))?;
-    let db = open_writer(&temporary.0, &Options::default()).map_err(StoreError::from)?;
-    schema::create(&db, instance).map_err(StoreError::from)?;
-    db.close().map_err(|(_, error)| StoreError::from(error))?;
+    schema::create(&temporary.0, instance).map_err(StoreError::from)?;
     sync(&temporary.0)?;
     temporary.publish(path)?;
     let record = Record::new(instance, 0, path)?;

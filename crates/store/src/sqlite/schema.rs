@@ -1,6 +1,8 @@
 //! The schema, its version, and how an older one becomes the present one.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::guard::InstanceId;
 use crate::{AttachError, StoreError};
@@ -24,10 +26,12 @@ const TABLES: &[&str] = &[
 /// The statements that lead from one version to the next; step `i` leads from version `i + 1`.
 const STEPS: &[&str] = &[];
 
-/// Fills an empty database.
-pub(super) fn create(db: &Connection, instance: InstanceId) -> Result<(), rusqlite::Error> {
-    // Before the first table: the layout of the file depends on it. Free pages can be given back later.
+/// Makes a database of an empty file.
+pub(super) fn create(path: &Path, instance: InstanceId) -> Result<(), rusqlite::Error> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Before anything is written, WAL mode included: free pages can be given back later.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
     let tx = db.unchecked_transaction()?;
     for tables in TABLES {
         tx.execute_batch(tables)?;
@@ -38,7 +42,8 @@ pub(super) fn create(db: &Connection, instance: InstanceId) -> Result<(), rusqli
     )?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", VERSION)?;
-    tx.commit()
+    tx.commit()?;
+    db.close().map_err(|(_, error)| error)
 }
 
 /// Gives a copy a name of its own, and marks what the copy may not simply go on with.

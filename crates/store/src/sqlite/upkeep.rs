@@ -85,19 +85,19 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError`]; what was given back until then stays so.
     pub async fn compact(&self) -> Result<(), StoreError> {
+        let mut left = u64::MAX;
         loop {
-            let left = self.write(|db| {
-                let free: i64 = db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-                if free > 0 {
-                    db.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM})"))?;
-                    // Pages are not rows; this makes it a commit.
-                    db.execute("UPDATE store SET restores = restores", [])?;
-                }
-                Ok(free.saturating_sub(i64::from(VACUUM)))
+            let free = self.write(|db| {
+                db.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM})"))?;
+                // Pages are not rows; this makes it a commit.
+                db.execute("UPDATE store SET restores = restores", [])?;
+                Ok(db.pragma_query_value(None, "freelist_count", |row| row.get::<_, u64>(0))?)
             });
-            if left.await? <= 0 {
+            let free = free.await?;
+            if free == 0 || free >= left {
                 break;
             }
+            left = free;
         }
         let path = self.path().to_path_buf();
         let emptied = apart(path, |path| {

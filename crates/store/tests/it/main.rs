@@ -10,6 +10,8 @@
 )]
 
 mod attach;
+mod backup;
 mod commit;
 mod conformance;
+mod damage;
 mod place;
