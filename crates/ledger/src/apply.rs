@@ -238,8 +238,9 @@ impl<'t, T: Tables> Copy<'t, T> {
             enqueued,
             dequeued,
         } = self;
-        pads.changed().try_for_each(|row| tables.put_pad(row))?;
+        // A pad's row refers to its accounts, which may be new in the same batch.
         accounts.changed().try_for_each(|row| tables.put_account(row))?;
+        pads.changed().try_for_each(|row| tables.put_pad(row))?;
         transfers.changed().try_for_each(|row| tables.put_transfer(row))?;
         requests.changed().try_for_each(|row| tables.put_request(row))?;
         entries.iter().try_for_each(|entry| tables.append(entry))?;

@@ -39,6 +39,7 @@ pub async fn suite<S: LedgerStore>(fresh: impl AsyncFn() -> S, reopen: impl Asyn
     value::outbox(fresh().await, &reopen).await;
     value::statements(fresh().await).await;
     pads::provisioned_once(fresh().await, &reopen).await;
+    pads::bought_in_one_commit(fresh().await, &reopen).await;
     pads::owners(fresh().await, &reopen).await;
     pads::positions(fresh().await, &reopen).await;
     pads::key_sequences(fresh().await).await;

@@ -284,3 +284,21 @@ pub(super) async fn held_when_the_pad_ends<S: LedgerStore>(store: S) {
     assert_eq!((balance(&store, USER).await, balance(&store, REFUND).await), ((0, 0), (9, 0)));
     audit(&store).await;
 }
+
+/// A sale: the accounts, the payment and the pad that they belong to are new in one batch.
+pub(super) async fn bought_in_one_commit<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };
+    let open = |n, side| Op::OpenAccount { id: account(n), side };
+    let sale = [
+        open(CASH, Side::Debit),
+        open(REFUND, Side::Credit),
+        open(USER, Side::Credit),
+        Op::Transfer(post(20, CASH, USER, 10)),
+        Op::Provision(row.clone()),
+    ];
+    commit(&store, sale).await;
+    let store = reopen(store).await;
+    assert_eq!(stored(&store, &row).await, row);
+    assert_eq!(store.account(account(USER)).await.unwrap().unwrap().pad, Some(row.id));
+    audit(&store).await;
+}
