@@ -33,9 +33,11 @@ mod policy;
 mod ports;
 mod serve;
 mod session;
+mod stream;
 
 pub use connect::{Assigned, Connector, begin, connect};
 pub use error::{BindError, ConnectError, SessionError, Stage};
 pub use listener::{Listener, ListenerBuilder};
 pub use policy::{Deadlines, Policy};
 pub use session::{RecvHalf, SendHalf, Session};
+pub use stream::SessionStream;

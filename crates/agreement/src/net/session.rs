@@ -1,13 +1,16 @@
 //! A session on its connection.
 
 use alloc::sync::Arc;
+use core::future::poll_fn;
 use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{self, Poll, ready};
 use core::time::Duration;
 use std::io;
 
 use symbolon_keys::wire::TooLong;
 use symbolon_keys::{Label, NoisePublicKey, Secret};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
@@ -27,9 +30,9 @@ pub struct Session {
 
 /// What both halves know.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     context: Context,
-    clock: Clock,
+    pub(super) clock: Clock,
     local: SocketAddr,
     remote: SocketAddr,
 }
@@ -164,13 +167,13 @@ impl Session {
 /// The sending direction of a session.
 #[derive(Debug)]
 pub struct SendHalf {
-    io: OwnedWriteHalf,
-    sealer: Sealer,
+    pub(super) io: OwnedWriteHalf,
+    pub(super) sealer: Sealer,
     /// Sealed records, of which `written` bytes have been written.
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     written: usize,
     interrupted: bool,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl SendHalf {
@@ -239,24 +242,28 @@ impl SendHalf {
 
     /// Writes what is queued. Where it is dropped, the next call goes on.
     async fn flush(&mut self) -> Result<(), SessionError> {
+        Ok(poll_fn(|cx| self.poll_write_out(cx)).await?)
+    }
+
+    pub(super) fn poll_write_out(&mut self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match self.io.write(rest).await? {
-                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => self.written = self.written.saturating_add(n),
             }
         }
         self.out.clear();
         self.written = 0;
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
 
 /// The receiving direction of a session.
 #[derive(Debug)]
 pub struct RecvHalf {
-    io: OwnedReadHalf,
-    opener: Opener,
-    deframer: Deframer,
+    pub(super) io: OwnedReadHalf,
+    pub(super) opener: Opener,
+    pub(super) deframer: Deframer,
     /// The parts so far of a message that spans records.
     message: Vec<u8>,
     shared: Arc<Shared>,

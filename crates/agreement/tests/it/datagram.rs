@@ -173,7 +173,7 @@ impl Network {
             rubbish[place] ^= 1 + (self.rng.next_u32() % 255) as u8;
             arriving.push(rubbish);
         }
-        if self.rng.next_u32() % 2 == 0 {
+        if self.rng.next_u32().is_multiple_of(2) {
             arriving.reverse();
         }
         arriving

@@ -3,6 +3,7 @@
 mod claims;
 mod downgrade;
 mod exchange;
+mod interleavings;
 mod messages;
 mod tickets;
 

@@ -90,6 +90,46 @@ async fn halves_work_in_two_tasks() {
 }
 
 #[tokio::test]
+async fn a_session_reads_and_writes_as_a_stream() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
+    let (listener, server) = listen(Policy::default()).await;
+    let my_key = key();
+    let (client, served) =
+        tokio::join!(net::connect(listener.local_addr(), &my_key, server), listener.accept());
+    let (client, served) = (client.unwrap().into_stream(), served.unwrap().into_stream());
+    let echo = tokio::spawn(async move {
+        let (mut from, mut to) = split(served);
+        let copied = copy(&mut from, &mut to).await.unwrap();
+        to.shutdown().await.unwrap();
+        copied
+    });
+    let (mut from, mut to) = split(client);
+    let sent: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_be_bytes).collect();
+    let bytes = sent.clone();
+    let writer = tokio::spawn(async move {
+        for piece in bytes.chunks(77_777) {
+            to.write_all(piece).await.unwrap();
+        }
+        to.shutdown().await.unwrap();
+        to
+    });
+    let mut received = Vec::new();
+    from.read_to_end(&mut received).await.unwrap();
+    assert!(received == sent);
+    assert_eq!(echo.await.unwrap(), sent.len() as u64);
+    writer.await.unwrap();
+    // A cut is an error, not an end of file.
+    let (client, served) =
+        tokio::join!(net::connect(listener.local_addr(), &my_key, server), listener.accept());
+    let mut client = client.unwrap().into_stream();
+    let mut served = served.unwrap();
+    served.send(b"before").await.unwrap();
+    drop(served);
+    let error = client.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
 async fn keys_are_replaced_under_way() {
     use symbolon_agreement::Rekey;
     let (listener, server) = listen(Policy::default()).await;
