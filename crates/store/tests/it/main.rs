@@ -13,5 +13,6 @@ mod attach;
 mod backup;
 mod commit;
 mod conformance;
+mod crash;
 mod damage;
 mod place;
