@@ -153,3 +153,39 @@ impl Guard {
         Ok(self.file.sync_data()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded() -> Record {
+        let file = FileIdentity { inode: 3, created: 9 };
+        Record { instance: InstanceId::from([7; 16]), commits: 5, file }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_in_no_other_length() {
+        let bytes = recorded().to_bytes();
+        assert_eq!(Record::parse(&bytes), Ok(recorded()));
+        for cut in 0..bytes.len() {
+            assert_eq!(Record::parse(&bytes[..cut]), Err(Malformed));
+        }
+        assert_eq!(Record::parse(&[&bytes[..], &[0]].concat()), Err(Malformed));
+        let mut other = bytes;
+        other[7] = b'2';
+        assert_eq!(Record::parse(&other), Err(Malformed), "another version");
+    }
+
+    #[test]
+    fn only_what_it_guards_is_admitted() {
+        let ahead = Record { commits: 6, ..recorded() };
+        assert_eq!(recorded().admits(&recorded()), Ok(()));
+        assert_eq!(recorded().admits(&ahead), Ok(()), "the last note was lost with the power");
+        assert_eq!(ahead.admits(&recorded()), Err(Restored::Behind { commits: 5, seen: 6 }));
+        for file in [FileIdentity { inode: 4, created: 9 }, FileIdentity { inode: 3, created: 8 }] {
+            assert_eq!(recorded().admits(&Record { file, ..recorded() }), Err(Restored::Copied));
+        }
+        let other = Record { instance: InstanceId::from([8; 16]), ..ahead };
+        assert_eq!(recorded().admits(&other), Err(Restored::OtherInstance));
+    }
+}

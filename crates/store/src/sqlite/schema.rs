@@ -91,3 +91,68 @@ fn upgrade_by(db: &mut Connection, steps: &[&str], known: u32) -> Result<(), Att
 fn version(db: &Connection) -> Result<u32, StoreError> {
     Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Schemas that this crate might have had: version 2 adds a table, version 3 fills it.
+    const SYNTHETIC: &[&str] = &[
+        "CREATE TABLE colours (name TEXT NOT NULL) STRICT;",
+        "INSERT INTO colours (name) VALUES ('red'); UPDATE store SET restores = 7;",
+    ];
+
+    fn version_1() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        for tables in TABLES {
+            db.execute_batch(tables).unwrap();
+        }
+        db.execute("INSERT INTO store VALUES (1, zeroblob(16), 0, 0)", []).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        db
+    }
+
+    fn colours(db: &Connection) -> Option<i64> {
+        db.query_row("SELECT count(*) FROM colours", [], |row| row.get(0)).ok()
+    }
+
+    #[test]
+    fn an_older_schema_goes_through_every_step_that_it_lacks() {
+        let mut db = version_1();
+        upgrade_by(&mut db, SYNTHETIC, 3).unwrap();
+        assert_eq!((version(&db), colours(&db)), (Ok(3), Some(1)));
+        upgrade_by(&mut db, SYNTHETIC, 3).unwrap();
+        assert_eq!((version(&db), colours(&db)), (Ok(3), Some(1)), "twice is once");
+
+        let mut db = version_1();
+        upgrade_by(&mut db, &SYNTHETIC[..1], 2).unwrap();
+        assert_eq!((version(&db), colours(&db)), (Ok(2), Some(0)), "the release between");
+        upgrade_by(&mut db, SYNTHETIC, 3).unwrap();
+        assert_eq!((version(&db), colours(&db)), (Ok(3), Some(1)));
+    }
+
+    #[test]
+    fn an_upgrade_that_fails_changes_nothing() {
+        let mut db = version_1();
+        let steps = [SYNTHETIC[0], "INSERT INTO colours (name) VALUES (NULL);"];
+        assert!(matches!(upgrade_by(&mut db, &steps, 3), Err(AttachError::Store(_))));
+        assert_eq!((version(&db), colours(&db)), (Ok(1), None));
+    }
+
+    #[test]
+    fn what_no_step_leads_from_is_refused() {
+        let mut db = version_1();
+        for (found, known) in [(0, 3), (4, 3)] {
+            db.pragma_update(None, "user_version", found).unwrap();
+            let refused = upgrade_by(&mut db, SYNTHETIC, known).unwrap_err();
+            let older = AttachError::Older { found, known };
+            assert_eq!(refused, if found < known { older } else { AttachError::Newer { found, known } });
+            assert_eq!((version(&db), colours(&db)), (Ok(found), None));
+        }
+    }
+
+    #[test]
+    fn there_is_a_step_for_every_version() {
+        assert_eq!(STEPS.len() + 1, VERSION as usize);
+    }
+}

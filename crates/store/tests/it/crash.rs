@@ -60,6 +60,7 @@ async fn nothing_acknowledged_is_lost_at_any_commit_point() {
             verify(&database, &acknowledged).await;
         }
     }
+    assert!(!acknowledged.transfers.is_empty() && !acknowledged.reserved.is_empty(), "some work was done");
 }
 
 #[tokio::test]

@@ -15,4 +15,5 @@ mod commit;
 mod conformance;
 mod crash;
 mod damage;
+mod messages;
 mod place;
