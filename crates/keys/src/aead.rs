@@ -225,3 +225,16 @@ impl OneTimeKey {
         self.0.open_in_place([0; 12], aad, data, tag)
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    /// RFC 8439, section 2.8: at most 274,877,906,880 bytes.
+    #[test]
+    fn one_nonce_encrypts_256_gib_less_a_block() {
+        assert_eq!(check_length(274_877_906_880), Ok(()));
+        assert_eq!(check_length(274_877_906_881), Err(Rejected));
+        assert_eq!(check_length(usize::MAX), Err(Rejected));
+    }
+}

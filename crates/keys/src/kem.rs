@@ -96,8 +96,11 @@ impl KemSecretKey {
 
 impl fmt::Debug for KemSecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(_) = self;
-        f.write_str("KemSecretKey(..)")
+        f.write_str(match self.0 {
+            Imp::Portable(_) => "KemSecretKey(portable, ..)",
+            #[cfg(feature = "aws-lc")]
+            Imp::AwsLc(_) => "KemSecretKey(aws-lc, ..)",
+        })
     }
 }
 

