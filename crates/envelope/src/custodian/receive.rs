@@ -121,6 +121,7 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
                 return Err(OpenError::Context(ContextError::Mismatch).into());
             }
         }
+        self.check_owner(context.as_ref()).await?;
         let id = PayloadId::generate(&mut OsRng);
         let upload = custodian.records.upload(id).await.map_err(CustodianError::store)?;
         // A push gives at most what was pending and what came: never moved, so never left behind.
@@ -154,6 +155,7 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
         scratch.clear();
         opener.finish(&mut scratch).map_err(OpenError::from)?;
 
+        self.check_owner(context.as_ref()).await?;
         let sequence = self.replaces.unwrap_or(0).checked_add(1).ok_or(CustodianError::Conflict(None))?;
         let context = self.context(context).at(sequence);
         let custodian = self.custodian;
@@ -173,6 +175,15 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
             Change::Done => Ok(Receipt { record: id, sequence, len }),
             Change::Conflict(at) => Err(CustodianError::Conflict(at)),
         }
+    }
+
+    /// Only its owner replaces a record. Asked before anything is taken, and again before it is stored.
+    async fn check_owner(&self, context: Option<&Context>) -> Result<(), CustodianError> {
+        if self.replaces.is_some() {
+            let record = context.map(Context::record).or(self.record);
+            self.custodian.record_of(record.ok_or(CustodianError::NoSuchRecord)?, self.user).await?;
+        }
+        Ok(())
     }
 
     fn context(&self, received: Option<Context>) -> Context {

@@ -185,6 +185,22 @@ async fn a_new_version_replaces_the_old_one_once() {
 }
 
 #[tokio::test]
+async fn nobody_replaces_what_is_not_theirs() {
+    let World { engine, alice, bob, .. } = world().await;
+    let receipt =
+        send(&engine, id("alice"), &Seal::to(&[&alice.up()]).bytes(b"hers").unwrap()).await.unwrap();
+    engine.grant(receipt.record, id("alice"), id("bob")).await.unwrap();
+    let forged = Seal::to(&[&bob.up()]).bytes(b"his").unwrap();
+    let mut receiving = engine.receive(id("bob")).await.unwrap().record(receipt.record).replacing(1);
+    assert!(matches!(receiving.write(&forged).await, Err(CustodianError::NoSuchRecord)));
+    assert!(receiving.finish(NOW).await.is_err());
+    let nameless = engine.receive(id("bob")).await.unwrap().replacing(1).write(&forged).await;
+    assert!(matches!(nameless, Err(CustodianError::NoSuchRecord)));
+    let own = fetch(&engine, receipt.record, id("alice")).await.unwrap();
+    assert_eq!(open(&alice.down(), Expect::context(), &own).unwrap().plaintext(), b"hers");
+}
+
+#[tokio::test]
 async fn an_old_header_put_back_is_noticed() {
     let World { engine, alice, .. } = world().await;
     let receipt = send(&engine, id("alice"), &Seal::to(&[&alice.up()]).bytes(b"x").unwrap()).await.unwrap();

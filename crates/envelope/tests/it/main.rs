@@ -12,6 +12,7 @@
 )]
 
 mod custodian;
+mod fuzz;
 mod hostile;
 mod interop;
 mod keys;

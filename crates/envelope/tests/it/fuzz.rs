@@ -1,0 +1,48 @@
+//! The fuzz targets, each over its committed corpus (`fuzz/corpus`), and the engine against a model.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+mod envelope_armor;
+mod envelope_engine;
+mod envelope_header;
+mod envelope_open;
+
+/// Feeds every file of a corpus to its target.
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let files: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{target}: {} files", files.len());
+    for file in files {
+        run(&std::fs::read(file).unwrap());
+    }
+    run(b"");
+}
+
+#[test]
+fn corpora_replay() {
+    replay("envelope_armor", envelope_armor::run);
+    replay("envelope_engine", envelope_engine::run);
+    replay("envelope_header", envelope_header::run);
+    replay("envelope_open", envelope_open::run);
+}
+
+proptest! {
+    // proves E5, E13, E14
+    #[test]
+    fn only_who_may_can_open(steps in prop::collection::vec(any::<u8>(), 0..200)) {
+        envelope_engine::run(&steps);
+    }
+
+    #[test]
+    fn altered_envelopes_fail_alike_in_every_way(
+        which in 0..4_u8, piece in 1..200_u8, at in any::<u16>(), flip in any::<u8>(), cut in any::<u16>(),
+    ) {
+        let mut file = envelope_open::sample(which);
+        let len = file.len();
+        file[usize::from(at) % len] ^= flip;
+        file.truncate(len - usize::from(cut) % 40);
+        envelope_open::run(&[&[piece][..], &file].concat());
+    }
+}
