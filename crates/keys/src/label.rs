@@ -10,6 +10,17 @@ pub struct Label(&'static str);
 impl Label {
     /// A label of the application's own, for `export` of a session and the like.
     ///
+    /// ```compile_fail
+    /// # use symbolon_keys::Label;
+    /// const RECEIPT: Label = Label::new("symbolon/receipt/v1"); // this space is ours
+    /// # let _ = RECEIPT;
+    /// ```
+    /// ```
+    /// # use symbolon_keys::Label;
+    /// const RECEIPT: Label = Label::new("example.org/receipt/v1");
+    /// # let _ = RECEIPT;
+    /// ```
+    ///
     /// # Panics
     /// While compiling, if `name` is empty, longer than 255 bytes, not ASCII, or in our own space `symbolon/`.
     #[must_use]
@@ -113,6 +124,8 @@ labels! {
     WITNESS = "symbolon/ledger/witness/v1";
     /// One key of a key sequence (C3k).
     SEQUENCE = "symbolon/ledger/sequence/v1";
+    /// A key of a key sequence that serves as a pre-shared key (C3k).
+    SEQUENCE_PSK = "symbolon/ledger/psk/v1";
     /// The keys of a bundle's chunks.
     BUNDLE = "symbolon/ledger/bundle/v1";
     /// The hash that links an entry of the journal to all before it.

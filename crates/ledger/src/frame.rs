@@ -15,6 +15,7 @@ use symbolon_keys::label;
 use symbolon_keys::wire::{Malformed, Reader, TooLong};
 
 pub use cipher::{Chunk, LaneCipher};
+pub(crate) use cipher::{put_padded, strip};
 
 use crate::{Generation, PadId, PadMode, RequestId};
 
@@ -57,7 +58,7 @@ pub const fn bucket(message_len: usize) -> Result<usize, TooLong> {
     })
 }
 
-const fn is_bucket(len: usize) -> bool {
+pub(crate) const fn is_bucket(len: usize) -> bool {
     let small = len >= MIN_BUCKET && len <= STEP && len.is_power_of_two();
     small || (len > STEP && len <= MAX_BUCKET && len.is_multiple_of(STEP))
 }

@@ -26,6 +26,15 @@ impl PadMode {
         self.max_batch().saturating_mul(4)
     }
 
+    /// How many bytes of a lane its offsets count at a time: one, or a key.
+    #[must_use]
+    pub const fn unit(self) -> u64 {
+        match self {
+            Self::PadOverAead | Self::PadOnly => 1,
+            Self::KeySequence => crate::sequence::KEY_LEN,
+        }
+    }
+
     /// The longest lane: a terabyte of pad, or as many keys as fit one.
     #[must_use]
     pub const fn max_lane(self) -> u64 {
@@ -36,7 +45,7 @@ impl PadMode {
     }
 }
 
-/// The lane that we send on: what of it is reserved, and what of that is used.
+/// The lane that we send on, in bytes: what of it is reserved, and what of that is used.
 ///
 /// Its steps are in this order, and no other way leads to a byte: [`reservation`](Self::reservation) says what must be
 /// made durable; [`granted`](Self::granted) takes the bytes in exchange for the reservation; [`take`](Self::take) gives

@@ -23,6 +23,7 @@ pub mod material;
 mod memory;
 #[cfg(feature = "std")]
 mod pad;
+pub mod sequence;
 #[cfg(feature = "std")]
 mod source;
 mod state;
@@ -48,6 +49,7 @@ pub use material::{
 pub use memory::{Fault, MemoryStore, MemoryTables};
 #[cfg(feature = "std")]
 pub use pad::{Message, Pad, PadError, Policy, Provision, Remaining, Restored, Seal, WitnessLink};
+pub use sequence::Rekey;
 #[cfg(feature = "std")]
 pub use source::{GeneratorSource, Physical, ReaderSource, Source, SourceError};
 pub use state::{Lease, OutboxEntry, PadMode, PadRow, PadStatus, ReceiveRow, RequestRow, SendRow};

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 mod attach;
 mod error;
+mod keys;
 mod open;
 mod provision;
 mod recover;
@@ -175,8 +176,12 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         if left < self.half.header().mode.min_cost() { 0 } else { left }
     }
 
-    /// Whether the pad comes to its end: with a value, when either lane does; without, when both do.
-    const fn is_spent(&self, left: Remaining) -> bool {
+    /// Whether the pad comes to its end: with a value, when either lane does; without, when both do. The last key of a
+    /// sequence may be in use for long; that ends elsewhere.
+    fn is_spent(&self, left: Remaining) -> bool {
+        if self.half.header().mode == PadMode::KeySequence {
+            return false;
+        }
         if self.value.is_some() {
             left.send == 0 || left.receive == 0
         } else {
@@ -241,6 +246,7 @@ pub struct Policy {
     lease: Duration,
     takeover: bool,
     income: Option<AccountId>,
+    key_fee: Option<Amount>,
     backend: Backend,
 }
 
@@ -252,6 +258,7 @@ impl Default for Policy {
             lease: Duration::ZERO,
             takeover: true,
             income: None,
+            key_fee: None,
             backend: Backend::best(),
         }
     }
@@ -287,6 +294,12 @@ impl Policy {
     /// The account that [`Seal::charge`] pays to.
     pub const fn income(mut self, account: AccountId) -> Self {
         self.income = Some(account);
+        self
+    }
+
+    /// The value of a key sequence goes down by this with every session key that either end begins (L5).
+    pub const fn key_fee(mut self, fee: Amount) -> Self {
+        self.key_fee = Some(fee);
         self
     }
 

@@ -183,6 +183,14 @@ pub struct ReceiveRow {
     pub batch: BatchId,
 }
 
+impl ReceiveRow {
+    /// Everything below was received, or skipped; of a key sequence, the key in use as well.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        if self.seq > 0 { self.position.saturating_add(1) } else { self.position }
+    }
+}
+
 /// A request that was received, and the answer it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRow {

@@ -38,6 +38,10 @@ impl<'a> Chunk<'a> {
         Self { offset, bytes }
     }
 
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
     /// The key of the MAC, and the keystream.
     fn split(&self) -> Result<(&[u8; MAC_KEY_LEN], &[u8]), Rejected> {
         self.bytes.split_first_chunk().ok_or(Rejected)

@@ -13,8 +13,6 @@ const MAGIC: &[u8; 8] = b"SYMBOPAD";
 const VERSION: u8 = 1;
 const WITNESSED: u8 = 1;
 const PHYSICAL: u8 = 2;
-/// The bytes of one key of a key sequence.
-const KEY_LEN: u64 = 32;
 
 /// What a pad's source says of the secrecy of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +61,7 @@ impl PadHeader {
     /// How many bytes of a lane its offsets count at a time: one, or a key.
     #[must_use]
     pub const fn unit(&self) -> u64 {
-        match self.mode {
-            PadMode::KeySequence => KEY_LEN,
-            PadMode::PadOverAead | PadMode::PadOnly => 1,
-        }
+        self.mode.unit()
     }
 
     pub(super) fn lane_bytes(&self, lane: u8) -> u64 {
@@ -144,8 +139,7 @@ impl PadHeader {
 
     /// Whether its lanes can be what they are said to be.
     pub(crate) fn is_valid(&self) -> bool {
-        let whole =
-            self.mode != PadMode::KeySequence || self.lanes.iter().all(|len| len.is_multiple_of(KEY_LEN));
+        let whole = self.lanes.iter().all(|len| len.is_multiple_of(self.unit()));
         whole && [0, 1].iter().all(|lane| self.lane_len(*lane) <= self.mode.max_lane())
     }
 }

@@ -41,9 +41,6 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         policy: Policy,
     ) -> Result<Self, PadError> {
         let half = material.take(id)?;
-        if half.header().mode == PadMode::KeySequence {
-            return Err(PadError::Mismatch("the mode: this is a key sequence"));
-        }
         let row = store.pad(id).await?;
         let row = match (row, half.instance()) {
             (None, None) => return Err(PadError::NotProvisioned(id)),
@@ -62,11 +59,12 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             }
         };
         agree(&row, &half)?;
-        let row = lease(store, &row, &policy).await?;
+        let mut row = lease(store, &row, &policy).await?;
         // Whoever owned it before may have gone on since the row was read: what counts is the row that was leased.
         agree(&row, &half)?;
+        skip_key_in_use(store, &mut row).await?;
         let pad = Self::new(store.clone(), half, &row, policy);
-        pad.close_if_spent().await?;
+        pad.close_if_spent(&row).await?;
         Ok(pad)
     }
 
@@ -76,8 +74,13 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             let inner = Secret::init_with(|out| out.copy_from_slice(half.keys().inner().expose()));
             LaneCipher::new(header.lane_id(lane, generation), RootKey::from(inner), policy.backend)
         };
-        let sender = Sender::new(cipher(row.send.lane, row.send.generation), &row.send);
-        let receiver = Receiver::new(cipher(row.receive.lane, row.receive.generation), row.clone(), &half);
+        let sender = Sender::new(cipher(row.send.lane, row.send.generation), &row.send, policy.backend);
+        let receiver = Receiver::new(
+            cipher(row.receive.lane, row.receive.generation),
+            row.clone(),
+            &half,
+            policy.backend,
+        );
         let usable = |left: u64| if left < row.mode.min_cost() { 0 } else { left };
         let left = Remaining { send: usable(sender.left()), receive: usable(receiver.left()) };
         Self {
@@ -95,18 +98,33 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
     }
 
     /// After a crash, what was reserved is burnt: that may have been the rest of the lane.
-    async fn close_if_spent(&self) -> Result<(), PadError> {
-        if self.status() == PadStatus::Open && self.is_spent(self.remaining()) {
+    async fn close_if_spent(&self, row: &PadRow) -> Result<(), PadError> {
+        let left = self.remaining();
+        // No key survives a restart, so that a lane without a new one has come to its end.
+        let either = self.value.is_some() && (left.send == 0 || left.receive == 0);
+        let no_key = row.mode == PadMode::KeySequence && (either || (left.send == 0 && left.receive == 0));
+        if self.status() == PadStatus::Open && (no_key || self.is_spent(left)) {
             self.commit([Op::Close { fence: self.fence, status: PadStatus::PadSpent }]).await?;
         }
         Ok(())
     }
 }
 
+/// A session key does not survive a restart: the one that was in use is skipped.
+async fn skip_key_in_use<S: LedgerStore>(store: &S, row: &mut PadRow) -> Result<(), PadError> {
+    if row.receive.seq > 0 {
+        let fence = Fence { pad: row.id, epoch: row.lease.epoch };
+        let position = row.receive.end();
+        store.commit(Batch::new(UnixTime::now()).with(Op::Resync { fence, position })).await?;
+        (row.receive.position, row.receive.seq) = (position, 0);
+    }
+    Ok(())
+}
+
 /// The ledger and the half describe the same pad, and the ledger is not behind.
 fn agree<H: PadHalf>(row: &PadRow, half: &H) -> Result<(), PadError> {
     same_pad(row, half)?;
-    for (lane, reserved) in [(row.send.lane, row.send.reserved), (row.receive.lane, row.receive.position)] {
+    for (lane, reserved) in [(row.send.lane, row.send.reserved), (row.receive.lane, row.receive.end())] {
         let floor = floor(half, lane);
         if reserved < floor {
             return Err(PadError::LedgerBehind { floor, reserved });

@@ -1,17 +1,20 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
 
+use symbolon_keys::Backend;
 use zeroize::Zeroizing;
 
 use super::Pad;
 use super::seal::destroy;
-use crate::frame::{Chunk, Frame, LaneCipher};
+use crate::frame::{Chunk, Frame, LaneCipher, LaneId};
 use crate::material::{Erased, MaterialError, PadHalf};
+use crate::sequence::{KEY_LEN, KeyFrame, SessionKey};
 use crate::{
-    CommitError, LedgerStore, Op, PadError, PadRow, PadStatus, Refusal, Refused, Remaining, RequestId,
+    CommitError, LedgerStore, Op, PadError, PadMode, PadRow, PadStatus, Refusal, Refused, Remaining,
+    RequestId,
 };
 
 /// The peer's lane, its cipher, where it stands, and what of it is still to be destroyed.
@@ -19,27 +22,113 @@ use crate::{
 pub(super) struct Receiver {
     pub(super) cipher: LaneCipher,
     pub(super) row: PadRow,
+    /// Of a key sequence: the key in use.
+    key: Option<SessionKey>,
+    backend: Backend,
     destroyed: u64,
     /// The frame whose claim was asked for and not heard of.
     in_doubt: Option<RequestId>,
 }
 
 impl Receiver {
-    pub(super) fn new<H: PadHalf>(cipher: LaneCipher, row: PadRow, half: &H) -> Self {
-        let unit = half.header().unit();
-        let destroyed = half.floor(row.receive.lane).checked_div(unit).unwrap_or_default();
-        Self { cipher, row, destroyed, in_doubt: None }
+    pub(super) fn new<H: PadHalf>(cipher: LaneCipher, row: PadRow, half: &H, backend: Backend) -> Self {
+        let destroyed = half.floor(row.receive.lane);
+        Self { cipher, row, key: None, backend, destroyed, in_doubt: None }
     }
 
+    /// What is left of the lane, in bytes or keys.
     pub(super) const fn left(&self) -> u64 {
-        self.row.receive.len.saturating_sub(self.row.receive.position)
+        self.row.receive.len.saturating_sub(self.row.receive.end())
+    }
+
+    fn left_after(&self, end: u64, seq: Option<u32>) -> u64 {
+        self.row.receive.len.saturating_sub(if seq.is_some() { end.saturating_add(1) } else { end })
+    }
+
+    /// Opens a frame with a copy of what it was sealed with, and gives the key if it is a new one.
+    fn verify<H: PadHalf>(
+        &self,
+        half: &H,
+        frame: &Received<'_>,
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<SessionKey>), PadError> {
+        let lane = self.cipher.lane();
+        let rejected = |_| PadError::Rejected;
+        match frame {
+            Received::Pad(frame) => {
+                let Range { start, end } = *frame.range();
+                let len = usize::try_from(end.saturating_sub(start)).map_err(|_| PadError::Malformed)?;
+                let mut pad = Zeroizing::new(vec![0; len]);
+                half.read(lane.lane, start, &mut pad)?;
+                let bytes = self.cipher.open(frame, Chunk::new(start, &mut pad)).map_err(rejected)?;
+                Ok((bytes, None))
+            }
+            Received::Key(frame) => match &self.key {
+                Some(key) if key.index() == frame.index() => Ok((key.open(frame).map_err(rejected)?, None)),
+                _ => {
+                    let key = self.session_key(half, frame.index())?;
+                    Ok((key.open(frame).map_err(rejected)?, Some(key)))
+                }
+            },
+        }
+    }
+
+    fn session_key<H: PadHalf>(&self, half: &H, index: u64) -> Result<SessionKey, PadError> {
+        let mut bytes = read_key(half, self.row.receive.lane, index)?;
+        let chunk = Chunk::new(index, &mut *bytes);
+        SessionKey::new(*self.cipher.lane(), index, chunk, self.backend).map_err(|_| PadError::Rejected)
+    }
+
+    fn undestroyed(&self) -> u64 {
+        self.row.receive.end().saturating_mul(self.row.mode.unit()).saturating_sub(self.destroyed)
     }
 
     pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {
-        let (lane, position) = (self.row.receive.lane, self.row.receive.position);
-        let erased = destroy(half, lane, &mut self.destroyed, position)?;
-        half.raise(lane, position.saturating_mul(half.header().unit()))?;
+        let lane = self.row.receive.lane;
+        let end = self.row.receive.end().saturating_mul(half.header().unit());
+        let erased = destroy(half, lane, &mut self.destroyed, end)?;
+        half.raise(lane, end)?;
         Ok(erased)
+    }
+}
+
+/// One key of a lane.
+pub(super) fn read_key<H: PadHalf>(
+    half: &H,
+    lane: u8,
+    index: u64,
+) -> Result<Zeroizing<[u8; 32]>, MaterialError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    half.read(lane, index.saturating_mul(KEY_LEN), &mut *bytes)?;
+    Ok(bytes)
+}
+
+/// A frame of either form.
+enum Received<'a> {
+    Pad(Frame<'a>),
+    Key(KeyFrame<'a>),
+}
+
+impl<'a> Received<'a> {
+    fn parse(mode: PadMode, bytes: &'a [u8]) -> Result<Self, PadError> {
+        let parsed = match mode {
+            PadMode::KeySequence => KeyFrame::parse(bytes).map(Self::Key),
+            PadMode::PadOverAead | PadMode::PadOnly => Frame::parse(bytes).map(Self::Pad),
+        };
+        parsed.map_err(|_| PadError::Malformed)
+    }
+
+    fn place(&self) -> (LaneId, Range<u64>, Option<u32>) {
+        match self {
+            Self::Pad(frame) => (frame.header().lane, frame.range().clone(), None),
+            Self::Key(frame) => (*frame.lane(), frame.index()..frame.index(), Some(frame.seq())),
+        }
+    }
+
+    fn request_id(&self) -> RequestId {
+        match self {
+            Self::Pad(frame) => frame.request_id(),
+            Self::Key(frame) => frame.request_id(),
+        }
     }
 }
 
@@ -98,45 +187,43 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         steps: impl IntoIterator<Item = Op> + Send,
     ) -> Result<Message, PadError> {
         self.alive()?;
-        let frame = Frame::parse(frame).map_err(|_| PadError::Malformed)?;
-        let (header, range) = (*frame.header(), frame.range().clone());
+        let frame = Received::parse(self.half.header().mode, frame)?;
+        let (lane, range, seq) = frame.place();
         let mut guard = self.receiver.lock().await;
         let receiver = &mut *guard;
-        let ours = receiver.cipher.lane();
-        if (header.lane.pad, header.lane.mode, header.lane.lane) != (ours.pad, ours.mode, ours.lane) {
+        let ours = *receiver.cipher.lane();
+        if (lane.pad, lane.mode, lane.lane) != (ours.pad, ours.mode, ours.lane) {
             return Err(PadError::OtherLane);
         }
         let id = frame.request_id();
-        if range.start < receiver.row.receive.position {
+        if (range.start, seq.unwrap_or_default()) < (receiver.row.receive.position, receiver.row.receive.seq)
+        {
             self.repeated(id).await?;
         }
-        receiver.row.receivable(header.lane.generation, &range, None).map_err(PadError::Refused)?;
+        receiver.row.receivable(lane.generation, &range, seq).map_err(PadError::Refused)?;
         if self.status() != PadStatus::Open {
             return Err(PadError::NotOpen(self.status()));
         }
-        let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| PadError::Malformed)?;
-        let mut pad = Zeroizing::new(vec![0; len]);
-        self.half.read(ours.lane, range.start, &mut pad)?;
-        let bytes = receiver.cipher.open(&frame, Chunk::new(range.start, &mut pad)).map_err(|_| {
-            self.rejected.fetch_add(1, Ordering::Relaxed);
-            PadError::Rejected
+        let (bytes, key) = receiver.verify(&self.half, &frame).inspect_err(|error| {
+            if matches!(error, PadError::Rejected) {
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+            }
         })?;
-        let left = Remaining {
-            receive: self.usable(receiver.row.receive.len.saturating_sub(range.end)),
-            ..self.remaining()
-        };
+        let fee = if key.is_some() { self.key_fee()? } else { None };
+        let left =
+            Remaining { receive: self.usable(receiver.left_after(range.end, seq)), ..self.remaining() };
         // With a value the pad ends with the answer to this, not before it.
         let spent = self.value.is_none() && self.is_spent(left);
         let claim = Op::Claim {
             fence: self.fence,
-            generation: header.lane.generation,
+            generation: lane.generation,
             from: range.start,
             to: range.end,
-            seq: None,
+            seq,
             request: id,
         };
         let close = Op::Close { fence: self.fence, status: PadStatus::PadSpent };
-        let ops = [claim].into_iter().chain(steps).chain(spent.then_some(close));
+        let ops = [claim].into_iter().chain(steps).chain(fee).chain(spent.then_some(close));
         let asked_before = receiver.in_doubt.replace(id) == Some(id);
         match self.commit(ops).await {
             Ok(_) => {}
@@ -154,8 +241,12 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         }
         receiver.in_doubt = None;
         receiver.row.receive.position = range.end;
+        receiver.row.receive.seq = seq.map_or(0, |seq| seq.saturating_add(1));
+        if key.is_some() {
+            receiver.key = key;
+        }
         self.set_life(|life| life.left.receive = left.receive);
-        if range.end.saturating_sub(receiver.destroyed) >= self.policy.destroy {
+        if receiver.undestroyed() >= self.policy.destroy {
             // It is tried again; `destroy` and `detach` tell if it keeps failing.
             let _ = receiver.destroy(&self.half);
         }

@@ -59,7 +59,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         let row = lease(store, &row, &policy).await?;
         let fence = Fence { pad: id, epoch: row.lease.epoch };
         let send = send.max(floor(&half, row.send.lane));
-        let receive = receive.max(floor(&half, row.receive.lane));
+        let receive = receive.max(floor(&half, row.receive.lane)).max(row.receive.end());
         let (generation, from) = (row.send.generation, row.send.reserved);
         let mut batch = Batch::new(UnixTime::now()).with(Op::Resync { fence, position: receive });
         if send > from {

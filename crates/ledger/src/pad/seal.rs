@@ -2,16 +2,18 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use rand_core::Rng;
-use symbolon_keys::{BufferedRng, UnixTime};
+use symbolon_keys::{Backend, BufferedRng, UnixTime};
 
 use super::Pad;
+use super::keys::SendKeys;
 use crate::frame::{LaneCipher, LaneId, request_id};
 use crate::lane::{Reservation, SendLane, Short};
 use crate::material::{Erased, MaterialError, PadHalf};
+use crate::sequence::KEY_LEN;
 use crate::witness::Reserved;
 use crate::{
-    Amount, BatchId, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadStatus, Refusal, Refused,
-    RequestId, SendRow, Transfer, TransferId,
+    Amount, BatchId, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadMode, PadStatus, Refusal,
+    Refused, RequestId, SendRow, Transfer, TransferId,
 };
 
 /// Our lane, its cipher, and what of it is still to be destroyed.
@@ -24,39 +26,72 @@ pub(super) struct Sender {
     pub(super) last: Reserved,
     /// It, while it waits for the witness.
     pub(super) pending: Option<Reservation>,
+    /// Of a key sequence: the key in use.
+    pub(super) keys: SendKeys,
     destroyed: u64,
 }
 
 impl Sender {
-    pub(super) fn new(cipher: LaneCipher, row: &SendRow) -> Self {
+    pub(super) fn new(cipher: LaneCipher, row: &SendRow, backend: Backend) -> Self {
         // What an earlier owner left of its reservation is burnt. What it had not destroyed yet, at most two maximal
         // batches, is destroyed with the first of ours.
-        let lane = SendLane::new(row.len, row.reserved);
+        let unit = cipher.lane().mode.unit();
+        let lane = SendLane::new(row.len.saturating_mul(unit), row.reserved.saturating_mul(unit));
         let lag = cipher.lane().mode.max_batch().saturating_mul(2);
-        let destroyed = row.from.saturating_sub(lag);
-        Self { cipher, lane, random: BufferedRng::new(), last: row.last(), pending: None, destroyed }
+        let destroyed = row.from.saturating_sub(lag).saturating_mul(unit);
+        Self {
+            cipher,
+            lane,
+            random: BufferedRng::new(),
+            last: row.last(),
+            pending: None,
+            keys: SendKeys::new(backend),
+            destroyed,
+        }
     }
 
+    /// What is left of the lane, in bytes or keys.
     pub(super) fn left(&self) -> u64 {
-        self.lane.left()
+        self.lane.left().checked_div(self.cipher.lane().mode.unit()).unwrap_or_default()
     }
 
     pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {
         destroy(half, self.cipher.lane().lane, &mut self.destroyed, self.lane.cursor())
     }
+
+    /// What of the lane a message takes: nothing, if it goes under a key that is in use.
+    fn cost(&self, len: usize, now: UnixTime) -> Result<u64, PadError> {
+        let mode = self.cipher.lane().mode;
+        let cost = mode.cost(len).map_err(|_| PadError::TooLong)?;
+        Ok(if mode == PadMode::KeySequence && !self.keys.is_due(len, now) { 0 } else { cost })
+    }
+
+    /// Seals a message with the bytes that [`cost`](Self::cost) named, which are ready.
+    fn seal(&mut self, cost: u64, message: &[u8], now: UnixTime, out: &mut Vec<u8>) -> Result<(), PadError> {
+        let Self { cipher, lane, random, keys, .. } = self;
+        if cipher.lane().mode == PadMode::KeySequence {
+            if cost > 0 {
+                let index = lane.cursor() / KEY_LEN;
+                keys.begin(*cipher.lane(), index, lane.take(KEY_LEN).ok_or(PadError::Dead)?, now)?;
+            }
+            return keys.seal(message, out);
+        }
+        let mut salt = [0; 32];
+        random.fill_bytes(&mut salt);
+        let chunk = lane.take(cost).ok_or(PadError::Dead)?;
+        cipher.seal(chunk, &salt, message, out).map_err(|_| PadError::TooLong)
+    }
 }
 
-/// Destroys a lane from `done` up to `end`.
+/// Destroys a lane from `done` up to `end`, in bytes.
 pub(super) fn destroy<H: PadHalf>(
     half: &H,
     lane: u8,
     done: &mut u64,
     end: u64,
 ) -> Result<Erased, MaterialError> {
-    let unit = half.header().unit();
-    let range: Range<u64> = done.saturating_mul(unit)..end.saturating_mul(unit);
-    let erased = half.destroy(lane, range)?;
-    *done = end;
+    let erased = half.destroy(lane, *done..end.max(*done))?;
+    *done = end.max(*done);
     Ok(erased)
 }
 
@@ -79,9 +114,11 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 
     /// Makes `needed` bytes ready, or says that the witness must be asked first.
-    async fn ready(&self, sender: &mut Sender, needed: u64) -> Result<(), PadError> {
+    pub(super) async fn ready(&self, sender: &mut Sender, needed: u64) -> Result<(), PadError> {
         if self.half.header().witnessed {
-            return match sender.lane.reservation(needed, 0).map_err(exhausted)? {
+            let unit = self.half.header().unit();
+            let missing = sender.lane.reservation(needed.saturating_mul(unit), 0);
+            return match missing.map_err(|short| exhausted(short, unit))? {
                 None => Ok(()),
                 Some(_) => Err(PadError::Unwitnessed),
             };
@@ -99,8 +136,11 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         needed: u64,
     ) -> Result<Option<Reservation>, PadError> {
         let header = self.half.header();
-        let batch_size = self.policy.batch(header.mode, header.lane_len(header.lane));
-        let Some(reservation) = sender.lane.reservation(needed, batch_size).map_err(exhausted)? else {
+        let unit = header.unit();
+        let batch_size = self.policy.batch(header.mode, header.lane_len(header.lane)).saturating_mul(unit);
+        let short = |short| exhausted(short, unit);
+        let needed = needed.saturating_mul(unit);
+        let Some(reservation) = sender.lane.reservation(needed, batch_size).map_err(short)? else {
             return Ok(None);
         };
         match self.reserve_range(sender, reservation.range()).await {
@@ -115,7 +155,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
                     // The witness must hear of that one first.
                     return Err(PadError::Unwitnessed);
                 }
-                let again = sender.lane.reservation(needed, batch_size).map_err(exhausted)?;
+                let again = sender.lane.reservation(needed, batch_size).map_err(short)?;
                 if let Some(reservation) = &again {
                     self.reserve_range(sender, reservation.range()).await?;
                 }
@@ -129,7 +169,9 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let fence = self.fence;
         let LaneId { generation, lane, .. } = *sender.cipher.lane();
         let batch = BatchId::generate(&mut sender.random);
-        let (from, to) = (range.start, range.end);
+        let unit = self.half.header().unit();
+        let place = |at: u64| at.checked_div(unit).unwrap_or_default();
+        let (from, to) = (place(range.start), place(range.end));
         let reserve = Op::Reserve { fence, generation, from, to, batch };
         let until = UnixTime::now().saturating_add(self.policy.lease);
         let renew = (!self.policy.takeover).then_some(Op::Renew { fence, until });
@@ -145,20 +187,20 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             self.set_life(|life| life.dead = true);
             return Err(PadError::Dead);
         }
-        sender.lane.burn_to(reserved);
+        sender.lane.burn_to(reserved.saturating_mul(self.half.header().unit()));
         sender.last = row.send.last();
         Ok(())
     }
 
     /// Takes a reservation into use that is durable, and witnessed if it must be.
     pub(super) fn grant(&self, sender: &mut Sender, reservation: Reservation) -> Result<(), PadError> {
-        let (lane, unit) = (sender.cipher.lane().lane, self.half.header().unit());
+        let lane = sender.cipher.lane().lane;
         let Range { start, end } = *reservation.range();
-        if let Err(error) = self.half.raise(lane, end.saturating_mul(unit)) {
+        if let Err(error) = self.half.raise(lane, end) {
             sender.lane.burn_to(end);
             return Err(error.into());
         }
-        sender.lane.granted(reservation, |out| self.half.read(lane, start.saturating_mul(unit), out))?;
+        sender.lane.granted(reservation, |out| self.half.read(lane, start, out))?;
         if sender.lane.cursor().saturating_sub(sender.destroyed) >= self.policy.destroy {
             // It is tried again; `destroy` and `detach` tell if it keeps failing.
             let _ = sender.destroy(&self.half);
@@ -167,8 +209,10 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 }
 
-const fn exhausted(Short { left, needed }: Short) -> PadError {
-    PadError::Exhausted { left, needed }
+/// In what the lane counts: bytes, or keys.
+fn exhausted(Short { left, needed }: Short, unit: u64) -> PadError {
+    let count = |bytes: u64| bytes.checked_div(unit).unwrap_or_default();
+    PadError::Exhausted { left: count(left), needed: count(needed) }
 }
 
 impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
@@ -214,21 +258,23 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         if pad.status() != PadStatus::Open {
             return Err(PadError::NotOpen(pad.status()));
         }
-        let mode = pad.half.header().mode;
-        let needed = mode.cost(message.len()).map_err(|_| PadError::TooLong)?;
+        let now = UnixTime::now();
         let mut guard = pad.sender.lock().await;
         let sender = &mut *guard;
-        pad.ready(sender, needed).await?;
+        let cost = sender.cost(message.len(), now)?;
+        if let Err(error) = pad.ready(sender, cost).await {
+            return Err(pad.keys_ended(error).await);
+        }
         // Again, as the reservation took its time.
         pad.alive()?;
-        let mut random = [0; 32];
-        sender.random.fill_bytes(&mut random);
-        let chunk = sender.lane.take(needed).ok_or(PadError::Dead)?;
         let mut frame = Vec::new();
-        sender.cipher.seal(chunk, &random, message, &mut frame).map_err(|_| PadError::TooLong)?;
+        sender.seal(cost, message, now, &mut frame)?;
         let send = pad.usable(sender.left());
         pad.set_life(|life| life.left.send = send);
-        let steps = self.steps(&frame, pad.is_spent(pad.remaining()))?;
+        let mut steps = self.steps(&frame, pad.is_spent(pad.remaining()))?;
+        if cost > 0 {
+            steps.extend(pad.key_fee()?);
+        }
         if steps.is_empty() {
             return Ok(frame);
         }
@@ -241,7 +287,11 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
                 let row = pad.store.request(pad.fence.pad, request).await?;
                 row.and_then(|row| row.reply).ok_or(PadError::Unanswered(request))
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // A key that may not have been paid for is not used.
+                sender.keys.end();
+                Err(error)
+            }
         }
     }
 

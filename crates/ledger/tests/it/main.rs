@@ -9,6 +9,7 @@
 
 mod files;
 mod frames;
+mod keys;
 mod pads;
 mod stores;
 mod witness;
