@@ -166,13 +166,19 @@ pub struct Opener {
     cipher: CipherState,
     /// Bytes of the message under way, in parts so far.
     under_way: usize,
+    max_message: usize,
     failed: bool,
     ended: bool,
 }
 
 impl Opener {
     pub(crate) const fn new(cipher: CipherState) -> Self {
-        Self { cipher, under_way: 0, failed: false, ended: false }
+        Self { cipher, under_way: 0, max_message: MAX_SESSION_MESSAGE_LEN, failed: false, ended: false }
+    }
+
+    /// Refuses messages longer than this: what a receiver is willing to hold for one sender.
+    pub fn set_max_message(&mut self, len: usize) {
+        self.max_message = len.min(MAX_SESSION_MESSAGE_LEN);
     }
 
     /// Opens the body of one record, in place.
@@ -224,7 +230,7 @@ impl Opener {
 
     fn count(&mut self, data: &[u8]) -> Result<(), RecordError> {
         self.under_way = self.under_way.saturating_add(data.len());
-        if self.under_way > MAX_SESSION_MESSAGE_LEN { Err(RecordError::TooLong) } else { Ok(()) }
+        if self.under_way > self.max_message { Err(RecordError::TooLong) } else { Ok(()) }
     }
 }
 
@@ -236,7 +242,7 @@ pub enum RecordError {
     Rejected,
     /// An authentic record does not follow the format: the other end is faulty.
     Malformed,
-    /// A message exceeds [`MAX_SESSION_MESSAGE_LEN`].
+    /// A message exceeds [`MAX_SESSION_MESSAGE_LEN`], or what this receiver takes.
     TooLong,
     /// The stream has ended.
     Ended,
@@ -251,7 +257,7 @@ impl fmt::Display for RecordError {
                 "a record is not authentic: changed, repeated or injected on its way; the session is over"
             }
             Self::Malformed => "an authentic record does not follow the format: the other end is faulty",
-            Self::TooLong => "a message has at most 16 MiB: send it in pieces",
+            Self::TooLong => "the message exceeds the limit, which is 16 MiB or what its receiver has set: send it in pieces",
             Self::Ended => "the stream has ended",
             Self::Exhausted => "the nonces of this session are spent: make a new one",
         })

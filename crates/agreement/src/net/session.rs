@@ -119,6 +119,11 @@ impl Session {
         self.send.sealer.set_rekey(policy);
     }
 
+    /// Refuses messages longer than `len`, at most 16 MiB: what this end is willing to hold in memory for the other.
+    pub fn set_max_message(&mut self, len: usize) {
+        self.recv.opener.set_max_message(len);
+    }
+
     /// The proven static key of the other end; none for an initiator without one.
     #[must_use]
     pub fn peer(&self) -> Option<&NoisePublicKey> {
