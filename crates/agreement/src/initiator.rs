@@ -14,6 +14,7 @@ use crate::frame::Kind;
 use crate::hello::{Hello, Refusal, Retried, prologue};
 use crate::noise::{HandshakeState, Role, StaticKey};
 use crate::path::PathKeys;
+use crate::responder::GuessableKey;
 use crate::suite::Suite;
 
 /// The initiator, after its first message.
@@ -186,6 +187,25 @@ impl<'k, T> InitiatorBuilder<'k, T> {
     pub fn replayable_early_payload(mut self, payload: &[u8]) -> Self {
         self.settings.early = payload.to_vec();
         self
+    }
+}
+
+impl InitiatorBuilder<'_, Pinned> {
+    /// Mixes in a key that came from a passphrase. Only for NK (at `psk0`) and XK (at `psk3`); any other pattern does
+    /// not [start](Self::start).
+    ///
+    /// # Security
+    /// With the server pinned, a stranger in between learns nothing to try guesses on. Whoever steals the server's key
+    /// can try guesses on handshakes that were recorded, and so can a later quantum computer in a classical suite:
+    /// mix a secret of full entropy into the passphrase where you can, and use [`Self::psk`].
+    pub fn guessable_psk(self, key: GuessableKey) -> Self {
+        // A place that no suite has: `start` refuses.
+        let place = match self.settings.base {
+            Suite::NK => 0,
+            Suite::XK => 3,
+            _ => u8::MAX,
+        };
+        self.psk(place, Psk::from(key.0))
     }
 }
 

@@ -15,6 +15,7 @@ mod frame;
 pub mod hazmat;
 mod hello;
 mod initiator;
+mod level;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod noise;
@@ -37,11 +38,12 @@ pub use hello::{Hello, MAX_SUITES, Refusal, Retried, VERSION};
 pub use initiator::{
     Claim, Initiator, InitiatorBuilder, Pinned, Trust, Undecided, Unpinned, Unverified, Verified,
 };
+pub use level::{EarlyPayload, Level};
 #[cfg(feature = "std")]
 pub use profile::MemoryProfiles;
 pub use profile::{Attempts, MAX_PROFILE_LEN, ProfileDigest, ProfileError, ProfileStore, ProfileVerifier};
 pub use record::{MAX_RECORD_LEN, MAX_SESSION_MESSAGE_LEN, Opened, Opener, RecordError, Rekey, Sealer};
-pub use responder::{Declined, Received, Responder, Terms};
+pub use responder::{Declined, GuessableKey, Received, Responder, Terms};
 pub use suite::Suite;
 pub use ticket::{Arrival, Challenged, ClaimError, MAX_PATHS, PATH_DEADLINE, PathId, Ticket, ticket_of};
 pub use tickets::{Applicant, NoTicket, Source, TicketLimits, Tickets};

@@ -8,17 +8,30 @@ use core::time::Duration;
 
 use rand_core::CryptoRng;
 use symbolon_keys::wire::Reader;
-use symbolon_keys::{Backend, NoisePublicKey, NoiseSecretKey, Psk, UnixTime};
+use symbolon_keys::{Backend, NoisePublicKey, NoiseSecretKey, Psk, Secret, UnixTime};
 
 use crate::assignment::{Assignment, MAX_APPLICATION_LEN, MAX_TTL, TicketId};
 use crate::error::AgreementError;
 use crate::frame::Kind;
 use crate::hello::{Hello, HelloError, Refusal, Retried, prologue};
+use crate::level::EarlyPayload;
 use crate::noise::{HandshakeState, Role};
 use crate::suite::Suite;
 use crate::ticket::Ticket;
 
 type PskLookup = Arc<dyn Fn(Option<&NoisePublicKey>) -> Option<Psk> + Send + Sync>;
+
+/// A pre-shared key that could be guessed: from a passphrase, without a second secret of full entropy.
+///
+/// It is no [`Psk`], so that it cannot stand where one is needed.
+#[derive(Debug)]
+pub struct GuessableKey(pub(crate) Secret<32>);
+
+impl From<Secret<32>> for GuessableKey {
+    fn from(key: Secret<32>) -> Self {
+        Self(key)
+    }
+}
 
 /// A responder's key and what it takes; shared by all handshakes.
 #[derive(Clone)]
@@ -28,6 +41,7 @@ pub struct Responder {
     backend: Backend,
     initiator: Option<NoisePublicKey>,
     psk: Option<PskLookup>,
+    guessable: bool,
 }
 
 impl Responder {
@@ -40,6 +54,7 @@ impl Responder {
             backend: Backend::best(),
             initiator: None,
             psk: None,
+            guessable: false,
         }
     }
 
@@ -72,6 +87,24 @@ impl Responder {
         lookup: impl Fn(Option<&NoisePublicKey>) -> Option<Psk> + Send + Sync + 'static,
     ) -> Self {
         self.psk = Some(Arc::new(lookup));
+        self.guessable = false;
+        self
+    }
+
+    /// As [`Self::psk`], with keys that come from passphrases: then only the suites NKpsk0 and XKpsk3 are taken with a
+    /// pre-shared key.
+    ///
+    /// # Security
+    /// In every other place a stranger would get something to try guesses on, alone and at leisure. Here each guess is
+    /// a connection: limit them ([`TicketLimits`](crate::TicketLimits) do for a network; count failures for an account
+    /// where you look its key up).
+    #[must_use]
+    pub fn guessable_psk(
+        mut self,
+        lookup: impl Fn(Option<&NoisePublicKey>) -> Option<GuessableKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.psk = Some(Arc::new(move |initiator| lookup(initiator).map(|key| Psk::from(key.0))));
+        self.guessable = true;
         self
     }
 
@@ -97,11 +130,12 @@ impl Responder {
         let hello_bytes = hello.to_bytes();
         let m1 = r.lp().map_err(|_| Declined::Malformed)?;
         r.finish().map_err(|_| Declined::Malformed)?;
-        let Some(suite) = hello.suite().filter(|suite| self.suites.contains(suite)) else {
-            let refusal = Refusal::new(&self.suites).to_bytes();
+        let Some(suite) = hello.suite().filter(|suite| self.takes(*suite)) else {
+            let taken: Vec<Suite> = self.suites.iter().copied().filter(|suite| self.takes(*suite)).collect();
+            let refusal = Refusal::new(&taken).to_bytes();
             return Err(match retried {
-                None => Declined::Refused(Retried { first_hello: hello_bytes, refusal }),
-                Some(_) => Declined::Rejected,
+                None if !taken.is_empty() => Declined::Refused(Retried { first_hello: hello_bytes, refusal }),
+                _ => Declined::Rejected,
             });
         };
         let prologue = prologue(&hello_bytes, retried).map_err(|_| Declined::Malformed)?;
@@ -114,6 +148,11 @@ impl Responder {
         }
         handshake.commit(tried);
         Ok(Received { responder: self.clone(), handshake, suite, early })
+    }
+
+    fn takes(&self, suite: Suite) -> bool {
+        let safe = suite.psk().is_none() || suite.takes_guessable_psk();
+        self.suites.contains(&suite) && (safe || !self.guessable)
     }
 
     fn handshake(&self, suite: Suite, prologue: &[u8]) -> Result<HandshakeState<'static>, Declined> {
@@ -134,7 +173,7 @@ impl Responder {
 
 impl fmt::Debug for Responder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, suites, backend, initiator, psk: _ } = self;
+        let Self { key, suites, backend, initiator, psk: _, guessable: _ } = self;
         f.debug_struct("Responder")
             .field("key", key.public_key())
             .field("suites", suites)
@@ -220,13 +259,11 @@ impl Received {
         self.handshake.remote_ephemeral().copied().unwrap_or_default()
     }
 
-    /// What the initiator sent early; empty if nothing.
-    ///
-    /// # Security
-    /// It may be a replay, however often it comes.
+    /// What the initiator sent early, if anything.
     #[must_use]
-    pub fn replayable_early_payload(&self) -> &[u8] {
-        &self.early
+    pub fn early_payload(&self) -> Option<EarlyPayload<'_>> {
+        let [level, _, _] = self.suite.levels();
+        (!self.early.is_empty()).then(|| EarlyPayload::new(&self.early, level))
     }
 
     /// Makes the second message with the assignment in it: its body, and the ticket that waits for the claim.

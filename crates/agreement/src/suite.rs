@@ -98,6 +98,13 @@ impl Suite {
         matches!(self.hybrid(false).base(), 3 | 9)
     }
 
+    /// Whether a key from a passphrase may be mixed in here (NKpsk0, XKpsk3): only the holder of the pinned server key
+    /// could test a guess.
+    #[must_use]
+    pub const fn takes_guessable_psk(self) -> bool {
+        matches!((self.hybrid(false).base(), self.psk()), (5, Some(0)) | (7, Some(3)))
+    }
+
     /// Whether the initiator must know the responder's key beforehand.
     #[must_use]
     pub fn knows_responder(self) -> bool {

@@ -14,7 +14,7 @@ use super::error::BindError;
 use super::policy::{Policy, Ports};
 use super::serve::{Phase, Server};
 use super::session::Session;
-use crate::responder::Responder;
+use crate::responder::{GuessableKey, Responder};
 use crate::suite::Suite;
 
 /// Answers on a well-known port, assigns others, and hands out the sessions that come of it.
@@ -116,6 +116,15 @@ impl<A: ToSocketAddrs> ListenerBuilder<A> {
         lookup: impl Fn(Option<&NoisePublicKey>) -> Option<Psk> + Send + Sync + 'static,
     ) -> Self {
         self.responder = self.responder.psk(lookup);
+        self
+    }
+
+    /// Where keys from passphrases come from; see [`Responder::guessable_psk`].
+    pub fn guessable_psk(
+        mut self,
+        lookup: impl Fn(Option<&NoisePublicKey>) -> Option<GuessableKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.responder = self.responder.guessable_psk(lookup);
         self
     }
 

@@ -1,4 +1,6 @@
-use symbolon_agreement::{AgreementError, Arrival, Declined, Initiator, Responder, Suite, Terms};
+use symbolon_agreement::{
+    AgreementError, Arrival, Declined, GuessableKey, Initiator, Responder, Suite, Terms,
+};
 use symbolon_keys::{NoisePublicKey, OsRng, Psk, Secret};
 
 use super::{NOW, PORT, World, all_suites, key, prove, talk};
@@ -119,9 +121,13 @@ fn an_early_payload_needs_its_method_and_a_known_responder() {
     for suite in [Suite::IK, Suite::NK_HYBRID, Suite::XK, Suite::KK] {
         let i = world.initiator(suite).replayable_early_payload(b"early").start(&mut OsRng).unwrap();
         let received = world.responder.receive(i.body(), None).unwrap();
-        assert_eq!(received.replayable_early_payload(), b"early");
+        let early = received.early_payload().unwrap();
+        assert_eq!(early.replayable_bytes(), b"early");
+        let level = early.level();
+        assert_eq!((level.source(), level.destination()), (u8::from(suite.authenticates_first()), 2));
         // Nothing hinders a replay here: hence the name.
-        assert_eq!(world.responder.receive(i.body(), None).unwrap().replayable_early_payload(), b"early");
+        let again = world.responder.receive(i.body(), None).unwrap();
+        assert_eq!(again.early_payload().unwrap().replayable_bytes(), b"early");
     }
     for suite in [Suite::XX, Suite::NX, Suite::IX, Suite::KX] {
         let i = world.initiator(suite).replayable_early_payload(b"early").start(&mut OsRng);
@@ -141,6 +147,50 @@ fn a_payload_in_the_clear_is_not_taken() {
     body.extend_from_slice(&i.body()[i.body().len() - 32..]);
     body.extend_from_slice(b"hey");
     assert_eq!(world.responder.receive(&body, None).unwrap_err(), Declined::Malformed);
+}
+
+#[test]
+fn levels_follow_from_the_tokens() {
+    for suite in all_suites() {
+        let [first, second, third] = suite.levels();
+        assert_eq!(first.destination() > 0, suite.knows_responder());
+        assert_eq!(first.source() > 0, suite.authenticates_first());
+        assert_eq!(second.source(), 2, "the responder is authentic from its first message on");
+        assert!(second.destination() >= 1);
+        assert_eq!(third.destination(), 5);
+        let anonymous = suite.to_string().starts_with("Noise_N");
+        assert_eq!(third.source(), if anonymous { 0 } else { 2 });
+    }
+}
+
+#[test]
+fn a_guessable_key_goes_in_two_places_only() {
+    // proves A10
+    let world = World::new();
+    let guess = |byte: u8| GuessableKey::from(Secret::from([byte; 32]));
+    let every: Vec<Suite> =
+        all_suites().iter().flat_map(|suite| (0..=3).filter_map(|place| suite.with_psk(place))).collect();
+    let safe: Vec<Suite> = every.iter().copied().filter(|suite| suite.takes_guessable_psk()).collect();
+    assert_eq!(safe.len(), 4);
+    for base in all_suites() {
+        let started = world.initiator(base).guessable_psk(guess(1)).start(&mut OsRng);
+        let allowed = [Suite::NK, Suite::XK].contains(&base.hybrid(false));
+        assert_eq!(started.is_ok(), allowed, "{base}");
+        let Ok(mut i) = started else { continue };
+        let responder = world.responder.clone().suites(&safe).guessable_psk(move |_| Some(guess(1)));
+        let received = responder.receive(i.body(), None).unwrap();
+        let (m2, mut ticket) = received.answer(Terms::new().port(40_123), NOW, &mut OsRng).unwrap();
+        let (mut claim, _) = i.receive(&m2).unwrap().claim().unwrap();
+        talk(prove(&mut claim, &mut ticket, PORT));
+    }
+    // The responder takes it nowhere else, whatever suites it was given.
+    for suite in every {
+        let responder = world.responder.clone().suites(&[suite]).guessable_psk(move |_| Some(guess(1)));
+        let base = Suite::from_number(suite.number() & 0xff).unwrap();
+        let psk = Psk::from(Secret::from([1; 32]));
+        let i = world.initiator(base).psk(suite.psk().unwrap(), psk).start(&mut OsRng).unwrap();
+        assert_eq!(responder.receive(i.body(), None).is_ok(), suite.takes_guessable_psk(), "{suite}");
+    }
 }
 
 #[test]
