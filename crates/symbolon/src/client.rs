@@ -16,7 +16,7 @@ mod mail;
 mod pads;
 
 pub use directory::RemoteDirectory;
-pub use documents::{Document, KeyParameters};
+pub use documents::Document;
 pub use mail::{Letters, Pushed};
 pub use pads::{Answer, PadClient, PadError, Quote};
 
@@ -123,6 +123,8 @@ pub enum ClientError {
     Closed,
     /// The server refused; nothing was done.
     Refused(Refusal),
+    /// The id is registered with other keys.
+    Taken(Id),
     /// The server does not follow the protocol.
     Protocol(&'static str),
     /// An earlier request was dropped before its answer came, or failed half-way.
@@ -148,6 +150,12 @@ impl fmt::Display for ClientError {
             Self::Session(error) => error.fmt(f),
             Self::Closed => f.write_str("the server ended the session: connect again"),
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::Taken(id) => {
+                write!(
+                    f,
+                    "{id} is registered with other keys: choose another id, or change the keys with the old ones"
+                )
+            }
             Self::Protocol(what) => write!(f, "the server sent {what}: is it of another release?"),
             Self::Interrupted => {
                 f.write_str("an earlier request on this session was dropped before its answer: connect again")
@@ -169,7 +177,7 @@ impl core::error::Error for ClientError {
             Self::Refused(refusal) => Some(refusal),
             Self::Io(error) => Some(error),
             Self::Invalid(error) => Some(&**error),
-            Self::Closed | Self::Protocol(_) | Self::Interrupted | Self::Busy => None,
+            Self::Closed | Self::Taken(_) | Self::Protocol(_) | Self::Interrupted | Self::Busy => None,
         }
     }
 }

@@ -13,8 +13,7 @@ mod voucher;
 // The public interface is:
 pub use calculation::{Calculate, Calculation, MAX_NUMBERS, Operation};
 pub use client::{
-    Answer, Client, ClientError, Document, KeyParameters, Letters, PadClient, PadError, Pushed, Quote,
-    RemoteDirectory,
+    Answer, Client, ClientError, Document, Letters, PadClient, PadError, Pushed, Quote, RemoteDirectory,
 };
 pub use folder::{FolderError, ServerFolder};
 pub use protocol::{Refusal, RefusalCode};

@@ -148,8 +148,8 @@ impl Server {
         Operator::new(Arc::clone(&self.exchange))
     }
 
-    /// Serves until `stop` is ready: then no session is begun, each session finishes the request at hand, and the store
-    /// has everything that was acknowledged.
+    /// Serves until `stop` is ready: then no session is begun, each session finishes the request at hand, the pads are
+    /// given back, and the store, which has everything that was acknowledged, is closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let permits = Arc::new(Semaphore::new(self.max_sessions));
@@ -182,6 +182,7 @@ impl Server {
         let _ = stopping.send(true);
         while sessions.join_next().await.is_some() {}
         self.exchange.pads.detach().await;
+        self.exchange.store.clone().close().await;
         tracing::info!("stopped");
     }
 }

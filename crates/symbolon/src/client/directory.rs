@@ -22,12 +22,14 @@ impl Client {
     /// An id that is registered with these keys already stays as it is.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if somebody else has the id.
+    /// [`ClientError::Taken`] if somebody else has the id; [`ClientError::Refused`] if somebody was faster.
     pub async fn register(&self, id: Id, identity: &Identity) -> Result<Record, ClientError> {
-        if let Some(record) = self.record(id).await?
-            && record.keys().verifying == *identity.public().verifying_key()
-        {
-            return Ok(record);
+        match self.record(id).await? {
+            Some(record) if record.keys().verifying == *identity.public().verifying_key() => {
+                return Ok(record);
+            }
+            Some(_) => return Err(ClientError::Taken(id)),
+            None => {}
         }
         let public = identity.public();
         let mut keys = PublicKeys::new(*public.table_key(), *public.verifying_key());

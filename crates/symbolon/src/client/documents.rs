@@ -1,7 +1,6 @@
 //! Documents over a session: store, fetch, grant (E3 to E5), and what a user's key is derived from (E8).
 
-use symbolon_envelope::{Context, Expect, Open, RecordId, Seal, UserKey};
-use symbolon_keys::passphrase::Argon2Params;
+use symbolon_envelope::{Context, Derivation, Expect, Open, RecordId, Seal, UserKey, UserParameters};
 use symbolon_keys::{Epoch, Id, OsRng};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
@@ -9,18 +8,6 @@ use zeroize::Zeroizing;
 use super::link::unexpected;
 use super::{Client, ClientError};
 use crate::protocol::{MAX_CHUNK, RecordRef, Reply, Request};
-
-/// The public inputs of a user's key (C8): what the server tells anybody who names the user, inside the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeyParameters {
-    /// The salt.
-    pub salt: [u8; 16],
-    /// What it costs to derive the key.
-    pub params: Argon2Params,
-    /// The number of the user's key.
-    pub epoch: Epoch,
-}
 
 /// A document that was fetched.
 #[derive(Clone, Debug)]
@@ -33,16 +20,16 @@ pub struct Document {
 }
 
 impl Client {
-    /// Salt, costs and epoch of a user's key. For a user who does not exist the server makes up stable ones.
+    /// Salt, costs and epoch of a user's key (C8), for [`UserKey::derive`]. For a user who does not exist the server
+    /// makes up stable ones.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`] if the costs are outside what we accept: below the floor a passphrase is not protected,
-    /// above the cap a server could exhaust us.
-    pub async fn key_parameters(&self, user: Id) -> Result<KeyParameters, ClientError> {
+    /// [`ClientError`] as for every request. Whether the costs are acceptable is the business of `derive`.
+    pub async fn key_parameters(&self, user: Id) -> Result<UserParameters, ClientError> {
         match self.link.ask(Request::KeyParameters(user)).await? {
-            Reply::KeyParameters(salt, memory, passes, lanes, epoch) => {
-                let params = Argon2Params::new(memory, passes, lanes).map_err(ClientError::invalid)?;
-                Ok(KeyParameters { salt: salt.0, params, epoch: Epoch::new(epoch) })
+            Reply::KeyParameters(salt, memory_kib, passes, lanes, epoch) => {
+                let derivation = Derivation { salt: salt.0, memory_kib, passes, lanes };
+                Ok(UserParameters::new(derivation, Epoch::new(epoch)))
             }
             other => unexpected(&other),
         }

@@ -4,7 +4,7 @@ use symbolon_agreement::net::Session;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::ClientError;
-use crate::protocol::{MAX_CHUNK, Reply, Request, ToClient, ToServer, decode, encode};
+use crate::protocol::{MAX_CHUNK, MAX_MESSAGE, Reply, Request, ToClient, ToServer, decode, encode};
 
 /// The session, for one request at a time.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub(super) struct Wire {
 }
 
 impl Link {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(mut session: Session) -> Self {
+        session.set_max_message(MAX_MESSAGE);
         Self(Mutex::new(Wire { session, next: 0, dangling: false }))
     }
 

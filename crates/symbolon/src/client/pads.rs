@@ -73,6 +73,17 @@ impl Client {
         wire.done(received)
     }
 
+    /// Sends a frame under a pad and gets the frame that answers it, as they are. [`PadClient`] does more.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the frame is not authentic, or there is no such pad; nothing was burnt then.
+    pub async fn frame(&self, frame: &[u8]) -> Result<Vec<u8>, ClientError> {
+        match self.link.ask(Request::Frame(frame.to_vec())).await? {
+            Reply::Frame(answer) => Ok(answer),
+            other => unexpected(&other),
+        }
+    }
+
     /// Uses `pad` over this session: whichever user is logged in, or nobody. The server knows the pad alone (L17).
     #[must_use]
     pub fn with_pad<S, H>(&self, pad: Pad<S, H>) -> PadClient<S, H> {
@@ -96,8 +107,16 @@ pub struct Quote<A> {
     ask: A,
     id: QuoteRef,
     price: Amount,
-    /// The sealed request, once it was made: repeated as it is, never sealed again.
-    frame: Mutex<Option<Vec<u8>>>,
+    asked: Mutex<Asked>,
+}
+
+/// How far the performance of a quote has come.
+enum Asked {
+    Not,
+    /// The sealed request: repeated as it is, never sealed again.
+    Sealed(Vec<u8>),
+    /// The service's answer, its fee, and the value that was left.
+    Answered(Vec<u8>, Amount, Amount),
 }
 
 /// A service that was performed.
@@ -129,7 +148,7 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
         let frame = self.seal(&PadRequest::Quote(A::SERVICE.into(), ask.request())).await?;
         match self.exchange(&frame).await? {
             PadReply::Quoted(id, price) => {
-                Ok(Quote { ask, id, price: amount(price), frame: Mutex::new(None) })
+                Ok(Quote { ask, id, price: amount(price), asked: Mutex::new(Asked::Not) })
             }
             other => Err(other.into()),
         }
@@ -140,28 +159,32 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
     /// # Errors
     /// [`PadError::Refused`] if the service refuses or the quote has expired: then nothing was charged.
     pub async fn perform<A: Ask>(&self, quote: &Quote<A>) -> Result<Answer<A::Answer>, PadError> {
-        let mut sealed = quote.frame.lock().await;
+        let mut asked = quote.asked.lock().await;
         let mut again = true;
         loop {
-            let frame = match &*sealed {
-                Some(frame) => frame,
-                None => {
+            let frame = match &*asked {
+                Asked::Answered(answer, fee, left) => {
+                    let answer = quote.ask.answer(answer).map_err(PadError::Service)?;
+                    return Ok(Answer { answer, fee: *fee, left: *left });
+                }
+                Asked::Sealed(frame) => frame,
+                Asked::Not => {
                     let request = PadRequest::Perform(A::SERVICE.into(), quote.ask.request(), quote.id);
-                    sealed.insert(self.seal(&request).await?)
+                    *asked = Asked::Sealed(self.seal(&request).await?);
+                    continue;
                 }
             };
             match self.exchange(frame).await {
                 Ok(PadReply::Performed(answer, fee, left)) => {
-                    let answer = quote.ask.answer(&answer).map_err(PadError::Service)?;
-                    return Ok(Answer { answer, fee: amount(fee), left: amount(left) });
+                    *asked = Asked::Answered(answer, amount(fee), amount(left));
                 }
                 Ok(other) => return Err(other.into()),
-                // The server received it and died before it answered: nothing was charged, and it asks for a new frame.
+                // The server received it and died before it answered: nothing was charged, and it wants a new frame.
                 Err(PadError::Client(ClientError::Refused(refusal)))
                     if again && refusal.code() == RefusalCode::Conflict =>
                 {
                     again = false;
-                    *sealed = None;
+                    *asked = Asked::Not;
                 }
                 Err(error) => return Err(error),
             }
@@ -286,7 +309,7 @@ impl core::error::Error for PadError {
 
 impl<A> fmt::Debug for Quote<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ask: _, id: _, price, frame: _ } = self;
+        let Self { ask: _, id: _, price, asked: _ } = self;
         write!(f, "Quote({price})")
     }
 }

@@ -16,8 +16,8 @@ use super::documents::refused;
 use super::exchange::{Exchange, unavailable};
 use super::mail::{cursor_of, refused_poll};
 use crate::protocol::{
-    Letter, MAX_CHUNK, PurchaseRef, RecordRef, Refusal, RefusalCode, Reply, Request, ToClient, ToServer,
-    decode, encode,
+    Letter, MAX_CHUNK, MAX_MESSAGE, PurchaseRef, RecordRef, Refusal, RefusalCode, Reply, Request, ToClient,
+    ToServer, decode, encode,
 };
 use crate::voucher::Voucher;
 
@@ -50,7 +50,8 @@ impl From<SessionError> for End {
 }
 
 impl Connection {
-    pub(super) const fn new(exchange: Arc<Exchange>, session: Session) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange>, mut session: Session) -> Self {
+        session.set_max_message(MAX_MESSAGE);
         Self { exchange, session, user: None }
     }
 

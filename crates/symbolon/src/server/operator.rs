@@ -4,8 +4,10 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use symbolon_agreement::ProfileError;
-use symbolon_envelope::{CustodianError, Derivation, UserKey};
-use symbolon_keys::{Epoch, Id, OsRng, UnixTime};
+use symbolon_envelope::{
+    CustodianError, Record, RecordId, Records, UserKey, UserKeyRow, UserKeyStore, UserParameters,
+};
+use symbolon_keys::{Id, OsRng, UnixTime};
 use symbolon_ledger::{
     AccountId, Amount, Batch, CommitError, LedgerStore, Op, Side, StorageError, Transfer, TransferId,
 };
@@ -67,10 +69,32 @@ impl Operator {
         &self,
         user: Id,
         key: &UserKey,
-        epoch: Epoch,
-        derivation: Option<Derivation>,
+        parameters: &UserParameters,
     ) -> Result<(), OperatorError> {
-        Ok(self.0.custodian.enrol(user, key, epoch, derivation).await?)
+        let UserParameters { epoch, derivation, .. } = *parameters;
+        Ok(self.0.custodian.enrol(user, key, epoch, Some(derivation)).await?)
+    }
+
+    /// What is kept of a user's shared key (E1): wrapped under the private server key, never the key itself.
+    ///
+    /// # Errors
+    /// [`OperatorError::Custodian`].
+    pub async fn user_key(&self, user: Id) -> Result<Option<UserKeyRow>, OperatorError> {
+        let row = self.0.custodian.user_keys();
+        UserKeyStore::get(row, user)
+            .await
+            .map_err(|error| OperatorError::Custodian(CustodianError::Store(error.into())))
+    }
+
+    /// What is kept of a document (E2): its header under the private server key, and where its payload is.
+    ///
+    /// # Errors
+    /// [`OperatorError::Custodian`].
+    pub async fn record(&self, id: RecordId) -> Result<Option<Record>, OperatorError> {
+        let records = self.0.custodian.records();
+        Records::get(records, id)
+            .await
+            .map_err(|error| OperatorError::Custodian(CustodianError::Store(error.into())))
     }
 
     /// Takes `amount` of money, and gives a voucher for it.

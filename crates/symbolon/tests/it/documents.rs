@@ -1,0 +1,145 @@
+//! Documents: stored, granted, re-wrapped, taken back.
+
+use symbolon::envelope::{Context, RecordId, UserKey, UserParameters};
+use symbolon::keys::passphrase::Passphrase;
+use symbolon::keys::{Epoch, OsRng};
+use symbolon::{Client, ClientError, RefusalCode};
+
+use crate::world::{User, World};
+
+fn refused(error: &ClientError) -> Option<RefusalCode> {
+    match error {
+        ClientError::Refused(refusal) => Some(refusal.code()),
+        _ => None,
+    }
+}
+
+/// A user who is registered, logged in and enrolled, with the key derived again from the passphrase.
+async fn enrolled(world: &World, name: &str) -> (User, Client, UserKey) {
+    let user = User::new(name);
+    let client = world.login(&user).await;
+    let passphrase: Passphrase = format!("the passphrase of {name}").parse().unwrap();
+    let parameters = UserParameters::generate(Epoch::FIRST, &mut OsRng);
+    let realm = world.operator.realm();
+    let key = UserKey::derive(realm, user.id, &passphrase, None, &parameters).unwrap();
+    world.operator.enrol_key(user.id, &key, &parameters).await.unwrap();
+    let told = client.key_parameters(user.id).await.unwrap();
+    assert_eq!(told, parameters);
+    let derived = UserKey::derive(realm, user.id, &passphrase, None, &told).unwrap();
+    assert_eq!(derived.expose(), key.expose(), "E8: the same on any machine");
+    (user, client, derived)
+}
+
+async fn fetch(
+    world: &World,
+    client: &Client,
+    key: &UserKey,
+    record: RecordId,
+) -> Result<Vec<u8>, ClientError> {
+    let mut out = Vec::new();
+    client.get(key, world.operator.realm(), record, &mut out).await.map(|_| out)
+}
+
+// proves E3 E4 E5 E8 E9
+#[tokio::test]
+async fn stored_granted_fetched_revoked() {
+    let world = World::new().await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let (bob, b, theirs) = enrolled(&world, "bob").await;
+    for len in [0, 1, 65_536, 300_000] {
+        let document: Vec<u8> = (0..len).map(|n: u32| n.to_be_bytes()[3]).collect();
+        let record = RecordId::generate(&mut OsRng);
+        let context = Context::new(world.operator.realm(), record, alice.id);
+        assert_eq!(a.put(&mine, &context, None, &document[..]).await.unwrap(), 1);
+        assert_eq!(fetch(&world, &a, &mine, record).await.unwrap(), document);
+        assert_eq!(
+            refused(&fetch(&world, &b, &theirs, record).await.unwrap_err()),
+            Some(RefusalCode::Denied)
+        );
+        a.grant(record, bob.id).await.unwrap();
+        assert_eq!(fetch(&world, &b, &theirs, record).await.unwrap(), document);
+        let other = world.login(&bob).await;
+        assert!(fetch(&world, &other, &mine, record).await.is_err(), "under bob's key alone");
+        a.revoke(record, bob.id).await.unwrap();
+        assert_eq!(
+            refused(&fetch(&world, &b, &theirs, record).await.unwrap_err()),
+            Some(RefusalCode::Denied)
+        );
+    }
+    let anothers = b.grant(RecordId::generate(&mut OsRng), bob.id).await.unwrap_err();
+    assert_eq!(refused(&anothers), Some(RefusalCode::Denied));
+}
+
+#[tokio::test]
+async fn a_record_is_replaced_at_the_sequence_that_was_seen() {
+    let world = World::new().await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let record = RecordId::generate(&mut OsRng);
+    let context = Context::new(world.operator.realm(), record, alice.id);
+    assert_eq!(a.put(&mine, &context, None, &b"one"[..]).await.unwrap(), 1);
+    let twice = a.put(&mine, &context, None, &b"two"[..]).await.unwrap_err();
+    assert_eq!(refused(&twice), Some(RefusalCode::Conflict));
+    assert_eq!(a.put(&mine, &context, Some(1), &b"two"[..]).await.unwrap(), 2);
+    let late = a.put(&mine, &context, Some(1), &b"three"[..]).await.unwrap_err();
+    assert_eq!(refused(&late), Some(RefusalCode::Conflict));
+    assert_eq!(fetch(&world, &a, &mine, record).await.unwrap(), b"two");
+}
+
+#[tokio::test]
+async fn what_does_not_verify_is_not_stored() {
+    let world = World::new().await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let (bob, b, _) = enrolled(&world, "bob").await;
+    let record = RecordId::generate(&mut OsRng);
+    let realm = world.operator.realm();
+    let ours = Context::new(realm, record, alice.id);
+    // Under another key, in another's name, of another realm.
+    let refusals = [
+        b.put(&mine, &Context::new(realm, record, bob.id), None, &b"x"[..]).await,
+        a.put(&mine, &Context::new(realm, record, bob.id), None, &b"x"[..]).await,
+        a.put(&mine, &Context::new("elsewhere".parse().unwrap(), record, alice.id), None, &b"x"[..]).await,
+    ];
+    for refusal in refusals {
+        assert_eq!(refused(&refusal.unwrap_err()), Some(RefusalCode::Denied));
+    }
+    // A document whose source fails half-way.
+    let broken = a.put(&mine, &ours, None, Broken(200_000)).await.unwrap_err();
+    assert!(matches!(broken, ClientError::Io(_)), "{broken}");
+    drop(a);
+    let a = world.login(&alice).await;
+    assert_eq!(refused(&fetch(&world, &a, &mine, record).await.unwrap_err()), Some(RefusalCode::Denied));
+    assert_eq!(a.put(&mine, &ours, None, &b"whole"[..]).await.unwrap(), 1);
+    let nobody = a.grant(record, "nobody".parse().unwrap()).await.unwrap_err();
+    assert_eq!(refused(&nobody), Some(RefusalCode::Denied));
+}
+
+/// Gives so many bytes, and then fails.
+struct Broken(usize);
+
+impl tokio::io::AsyncRead for Broken {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if self.0 == 0 {
+            return std::task::Poll::Ready(Err(std::io::Error::other("the disk is gone")));
+        }
+        let n = buf.remaining().min(self.0);
+        buf.put_slice(&vec![7; n]);
+        self.0 -= n;
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn strangers_learn_nothing_of_who_is_enrolled() {
+    let world = World::new().await;
+    let (_, client, _) = enrolled(&world, "alice").await;
+    let nobody = "nobody".parse().unwrap();
+    let told = client.key_parameters(nobody).await.unwrap();
+    assert_eq!(client.key_parameters(nobody).await.unwrap(), told, "the same salt every time");
+    let known = client.key_parameters("alice".parse().unwrap()).await.unwrap();
+    assert_ne!(told.derivation.salt, known.derivation.salt);
+    assert_eq!(told.epoch, known.epoch);
+}

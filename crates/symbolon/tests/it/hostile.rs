@@ -1,0 +1,95 @@
+//! A client that does not follow the protocol; a server that is full.
+
+use std::time::Duration;
+
+use symbolon::agreement::net::{self, Session};
+use symbolon::{Client, ClientError};
+use tokio::time::timeout;
+
+use crate::world::{User, World, still_pending_after};
+
+async fn session(world: &World) -> Session {
+    let user = User::new("mallory");
+    net::connect(world.addr, &user.identity.noise_key(), world.key).await.unwrap()
+}
+
+/// Sends a message; whether the server ends the session after it.
+async fn ends_after(world: &World, message: &[u8]) -> bool {
+    let mut session = session(world).await;
+    session.send(message).await.unwrap();
+    let mut ended = false;
+    for _ in 0..3 {
+        match timeout(Duration::from_secs(10), session.recv()).await.expect("an answer or an end") {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => {
+                ended = true;
+                break;
+            }
+        }
+    }
+    ended
+}
+
+#[tokio::test]
+async fn what_is_not_the_protocol_ends_that_session_and_no_other() {
+    let world = World::new().await;
+    let honest = world.login(&User::new("alice")).await;
+    // A request for the record of "a": version, [0, [number, [4, [["a"]]]]].
+    let request = b"\x01\x82\x00\x82\x00\x82\x04\x81\x81\x61a";
+    let mut fine = session(&world).await;
+    fine.send(request).await.unwrap();
+    let answer = fine.recv().await.unwrap().unwrap();
+    assert_eq!(answer[..4], *b"\x01\x82\x00\x82", "version, [0 reply, [..");
+
+    let mut hostile: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        vec![2],
+        vec![1],
+        b"\x02\x82\x00\x82\x00\x82\x04\x81\x81\x61a".to_vec(),
+        [&request[..], &[0]].concat(),
+        b"\x01\x82\x01\x82\x00\x41x".to_vec(),
+        b"\x01\x82\x02\x81\x00".to_vec(),
+        b"\x01\x82\x18\x00\x82\x00\x82\x04\x81\x81\x61a".to_vec(),
+        b"\x01\x9f\x00\x82\x00\x82\x04\x81\x81\x61a\xff".to_vec(),
+        b"\x01\x82\x00\x82\x00\x82\x04\x81\x9a\xff\xff\xff\xff".to_vec(),
+        b"\x01\x82\x00\x82\x00\x82\x18\xff\x80".to_vec(),
+        vec![1; 2 << 20],
+    ];
+    hostile.extend((1..request.len()).map(|len| request[..len].to_vec()));
+    for message in hostile {
+        let start = &message[..message.len().min(16)];
+        assert!(ends_after(&world, &message).await, "after {start:02x?}");
+    }
+    honest.record("alice".parse().unwrap()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_request_makes_its_session_useless_and_nothing_else() {
+    let world = World::new().await;
+    let alice = User::new("alice");
+    let client = world.login(&alice).await;
+    assert!(still_pending_after(1, &mut Box::pin(client.record(alice.id))).await);
+    assert!(matches!(client.record(alice.id).await, Err(ClientError::Interrupted)));
+    world.login(&alice).await.record(alice.id).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_wrong_server_key_is_refused_before_anything_is_said() {
+    let world = World::new().await;
+    let (alice, other) = (User::new("alice"), User::new("other"));
+    let pinned = *other.identity.public().noise_key();
+    let refused = Client::connect(world.addr, &alice.identity, pinned).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Connect(_)));
+    assert!(refused.to_string().contains("differs from the pinned one"), "{refused}");
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_was_asked() {
+    let mut world = World::new().await;
+    let alice = User::new("alice");
+    let client = world.login(&alice).await;
+    world.stop().await;
+    assert!(matches!(client.record(alice.id).await, Err(ClientError::Closed | ClientError::Session(_))));
+    let refused = Client::connect(world.addr, &alice.identity, world.key).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Connect(_)), "{refused}");
+}

@@ -1,0 +1,146 @@
+//! Registration and mail.
+
+use symbolon::table::{Inbox, InboxError, Table, TableError};
+use symbolon::{Client, ClientError, RefusalCode};
+
+use crate::world::{User, World};
+
+fn refused(error: &ClientError) -> Option<RefusalCode> {
+    match error {
+        ClientError::Refused(refusal) => Some(refusal.code()),
+        _ => None,
+    }
+}
+
+fn table(user: &User, client: &Client) -> Table<symbolon::RemoteDirectory> {
+    Table::new(user.id, user.identity.table_key(), client.directory())
+}
+
+// proves T1 T2 T5 T7 T8 T9 T11 T12
+#[tokio::test]
+async fn from_registration_to_acknowledgement() {
+    let world = World::new().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let (a, b) = (world.login(&alice).await, world.login(&bob).await);
+    let (sending, receiving) = (table(&alice, &a), table(&bob, &b));
+    let store = world.database("bob.db").await;
+    let inbox = Inbox::new(store);
+
+    let sealed = sending.seal(&bob.id, b"hello").await.unwrap();
+    let number = a.deposit(&sealed).await.unwrap();
+    assert_eq!(a.deposit(&sealed).await.unwrap(), number, "deposited twice, it lies there once");
+    let polled = b.poll(None, 10).await.unwrap();
+    assert_eq!(polled.letters, [(number, sealed.clone())]);
+    let received = inbox.accept(receiving.open(&sealed).await.unwrap()).await.unwrap();
+    assert_eq!((received.from(), received.plaintext()), (&alice.id, &b"hello"[..]));
+    let again = inbox.accept(receiving.open(&sealed).await.unwrap()).await.unwrap_err();
+    assert_eq!(again, InboxError::Replay);
+    b.acknowledge(&[number]).await.unwrap();
+    b.acknowledge(&[number]).await.unwrap();
+    assert!(b.poll(None, 10).await.unwrap().letters.is_empty());
+    assert!(b.poll(polled.cursor.as_ref(), 10).await.unwrap().letters.is_empty());
+
+    let nobody = sending.seal(&"nobody".parse().unwrap(), b"hello").await.unwrap_err();
+    assert!(matches!(nobody, TableError::UnknownPeer(_)), "{nobody}");
+}
+
+#[tokio::test]
+async fn nobody_takes_another_name_or_mailbox() {
+    let world = World::new().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let a = world.login(&alice).await;
+    // The same id with other keys.
+    let thief = User { id: alice.id, ..User::new("thief") };
+    let t = world.connect(&thief).await;
+    let taken = t.register(alice.id, &thief.identity).await.unwrap_err();
+    assert!(taken.to_string().contains("alice"), "{taken}");
+    assert_eq!(refused(&t.login(alice.id).await.unwrap_err()), Some(RefusalCode::Denied));
+    assert_eq!(refused(&t.poll(None, 1).await.unwrap_err()), Some(RefusalCode::NotLoggedIn));
+
+    // A message in somebody else's name, and somebody else's cursor.
+    let b = world.login(&bob).await;
+    let sealed = table(&alice, &a).seal(&bob.id, b"pay").await.unwrap();
+    assert_eq!(refused(&b.deposit(&sealed).await.unwrap_err()), Some(RefusalCode::Denied));
+    a.deposit(&sealed).await.unwrap();
+    let cursor = b.poll(None, 1).await.unwrap().cursor;
+    assert_eq!(refused(&a.poll(cursor.as_ref(), 1).await.unwrap_err()), Some(RefusalCode::Denied));
+    a.acknowledge(&[1]).await.unwrap();
+    assert_eq!(
+        b.poll(None, 1).await.unwrap().letters.len(),
+        1,
+        "acknowledging another's letter does nothing"
+    );
+}
+
+#[tokio::test]
+async fn pages_hold_what_fits_and_the_cursor_goes_on() {
+    let world = World::new().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let (a, b) = (world.login(&alice).await, world.login(&bob).await);
+    let sending = table(&alice, &a);
+    let large = vec![7; 60_000];
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        let sealed = sending.seal(&bob.id, &large).await.unwrap();
+        a.deposit(&sealed).await.unwrap();
+        sent.push(sealed);
+    }
+    let mut got = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = b.poll(cursor.as_ref(), 100).await.unwrap();
+        if page.letters.is_empty() {
+            break;
+        }
+        got.extend(page.letters.into_iter().map(|(_, message)| message));
+        cursor = page.cursor;
+    }
+    assert_eq!(got, sent, "in order, none twice, none lost");
+    let huge = sending.seal(&bob.id, &vec![7; 70_000]).await.unwrap();
+    assert_eq!(refused(&a.deposit(&huge).await.unwrap_err()), Some(RefusalCode::Malformed));
+}
+
+// proves T10
+#[tokio::test]
+async fn pushed_backlog_first_then_live() {
+    let world = World::new().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let (a, b) = (world.login(&alice).await, world.login(&bob).await);
+    let sending = table(&alice, &a);
+    let mut sent = Vec::new();
+    for n in 0_u8..3 {
+        sent.push(sending.seal(&bob.id, &[n]).await.unwrap());
+        a.deposit(&sent[usize::from(n)]).await.unwrap();
+    }
+    let mut pushed = b.subscribe(None).await.unwrap();
+    for want in &sent {
+        assert_eq!(&pushed.next().await.unwrap().1, want);
+    }
+    let live = sending.seal(&bob.id, b"live").await.unwrap();
+    a.deposit(&live).await.unwrap();
+    let (number, message) = pushed.next().await.unwrap();
+    assert_eq!(message, live);
+    pushed.close().await.unwrap();
+    let again = world.login(&bob).await;
+    again.acknowledge(&[number]).await.unwrap();
+    assert_eq!(
+        again.poll(None, 10).await.unwrap().letters.len(),
+        3,
+        "what was not acknowledged is still there"
+    );
+}
+
+// proves A7
+#[tokio::test]
+async fn profiles_are_compared_and_a_mismatch_ends_the_session() {
+    let world = World::new().await;
+    let alice = User::new("alice");
+    world.operator.enrol_profile(alice.id, b"born 1970").await.unwrap();
+    let client = world.login(&alice).await;
+    client.verify_profile(b"born 1970").await.unwrap();
+    let wrong = client.verify_profile(b"born 1971").await.unwrap_err();
+    assert_eq!(refused(&wrong), Some(RefusalCode::Denied));
+    assert!(matches!(client.record(alice.id).await, Err(ClientError::Closed)), "the session is over");
+    let nobody = world.login(&User::new("bob")).await;
+    assert_eq!(refused(&nobody.verify_profile(b"").await.unwrap_err()), Some(RefusalCode::Denied));
+}
