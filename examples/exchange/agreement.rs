@@ -1,6 +1,6 @@
 //! Steps 1 and 2: agreement, ports, profiles; and those who try to be somebody else.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use serde_json::json;
 use symbolon::Client;
@@ -19,7 +19,7 @@ const PROFILE: &[u8] = b"born 1970-01-01, mother's maiden name Turing";
 
 pub(crate) async fn two_users_connect(scene: &Scene, story: &Story) -> Result<(Client, Client), Failure> {
     let assigned = net::begin(scene.server, &scene.alice.identity.noise_key(), scene.server_key).await?;
-    let port = assigned.assignment().port().map_or(scene.server.port(), u16::from);
+    let port = assigned.assignment().port().map_or_else(|| scene.server.port(), u16::from);
     story.check(
         "A2",
         port != scene.server.port(),
@@ -127,8 +127,8 @@ struct Strike {
     data: usize,
 }
 
-impl std::fmt::Display for Strike {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Strike {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "got a challenge of {} bytes, and {} bytes after it", self.challenge, self.data)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use symbolon::Client;
-use symbolon::envelope::{Context, Header, RecordId, Stanza, UserKey, UserParameters};
+use symbolon::envelope::{Context, Header, Record, RecordId, Stanza, UserKey, UserParameters};
 use symbolon::keys::{Epoch, OsRng, Secret};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,9 +80,26 @@ pub(crate) async fn document_for_the_second_user(
         json!({ "stanzas": stanzas, "server key": at_rest.server_key }),
     )?;
 
-    let before = crate::scene::fails(fetch(bob, &theirs, scene, record)).await;
+    granted_and_taken_back(scene, (alice, bob), &theirs, &at_rest, digest, story).await?;
+    if temporary {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// The second user gets the document when the first allows it, and only then.
+async fn granted_and_taken_back(
+    scene: &Scene,
+    (alice, bob): (&Client, &Client),
+    theirs: &UserKey,
+    at_rest: &Record,
+    digest: [u8; 32],
+    story: &Story,
+) -> Result<(), Failure> {
+    let record = at_rest.id;
+    let before = crate::scene::fails(fetch(bob, theirs, scene, record)).await;
     alice.grant(record, scene.bob.id).await?;
-    let fetched = fetch(bob, &theirs, scene, record).await?;
+    let fetched = fetch(bob, theirs, scene, record).await?;
     story.check(
         "E5",
         before.is_some() && fetched == digest,
@@ -97,16 +114,13 @@ pub(crate) async fn document_for_the_second_user(
         json!({ "header bytes": at_rest.header.len(), "payload bytes": still.payload.len }),
     )?;
     alice.revoke(record, scene.bob.id).await?;
-    let after = crate::scene::fails(fetch(bob, &theirs, scene, record)).await;
+    let after = crate::scene::fails(fetch(bob, theirs, scene, record)).await;
     story.check(
         "E5",
         after.is_some(),
         "and not any more when the first took it back",
         json!({ "error": after }),
     )?;
-    if temporary {
-        std::fs::remove_file(path)?;
-    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Steps 3 and 4: messages by id, and an order that is approved.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use symbolon::keys::{Epoch, Id, OsRng, UnixTime};

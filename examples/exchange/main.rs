@@ -13,7 +13,7 @@ mod pads;
 mod scene;
 mod story;
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ use scene::Scene;
 use story::Story;
 
 /// Any failure: the story stops at the first.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Failure = Box<dyn core::error::Error + Send + Sync>;
 
 /// Agree on a key, keep it, spend it once, re-wrap what it protects: the whole story in one program.
 #[derive(Debug, Parser)]
@@ -46,13 +46,13 @@ struct Arguments {
 #[derive(Debug)]
 struct Interrupted;
 
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("interrupted")
     }
 }
 
-impl std::error::Error for Interrupted {}
+impl core::error::Error for Interrupted {}
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,7 +1,7 @@
 //! The stage: a server that runs, and two users with their keys, passphrases and own databases.
 
-use std::future::Future;
-use std::net::SocketAddr;
+use core::future::Future;
+use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -140,7 +140,7 @@ impl Place<'_> {
 }
 
 /// Whether `attempt` fails, and how.
-pub(crate) async fn fails<T, E: std::fmt::Display>(
+pub(crate) async fn fails<T, E: core::fmt::Display>(
     attempt: impl Future<Output = Result<T, E>>,
 ) -> Option<String> {
     attempt.await.err().map(|error| error.to_string())

@@ -1,6 +1,6 @@
 //! How the story is told: for a person, or one JSON object a line.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
