@@ -5,6 +5,12 @@ extern crate alloc;
 #[cfg(feature = "sqlite")]
 mod any;
 mod error;
+#[cfg(feature = "faulty")]
+#[cfg_attr(
+    not(any(feature = "agreement", feature = "envelope", feature = "ledger", feature = "table")),
+    allow(dead_code, reason = "a build without domains has no traits")
+)]
+pub mod faulty;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(
     not(all(feature = "agreement", feature = "envelope", feature = "ledger", feature = "table")),

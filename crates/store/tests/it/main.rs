@@ -15,5 +15,6 @@ mod commit;
 mod conformance;
 mod crash;
 mod damage;
+mod faulty;
 mod messages;
 mod place;
