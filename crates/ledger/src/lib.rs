@@ -28,6 +28,7 @@ pub mod sequence;
 mod source;
 mod state;
 mod store;
+mod tariff;
 mod transfer;
 pub mod witness;
 
@@ -54,4 +55,5 @@ pub use sequence::Rekey;
 pub use source::{GeneratorSource, Physical, ReaderSource, Source, SourceError};
 pub use state::{Lease, OutboxEntry, PadMode, PadRow, PadStatus, ReceiveRow, RequestRow, SendRow};
 pub use store::{CommitError, LedgerStore, StorageError};
+pub use tariff::Tariff;
 pub use transfer::{Transfer, TransferKind, TransferRow};

@@ -7,9 +7,12 @@
     reason = "tests may panic, and have std"
 )]
 
+mod books;
 mod files;
 mod frames;
 mod keys;
+mod kill;
+mod log_store;
 mod pads;
 mod stores;
 mod witness;
