@@ -1,6 +1,5 @@
 //! ChaCha20-Poly1305 (RFC 8439) on either backend.
 
-use alloc::boxed::Box;
 use core::fmt;
 
 #[cfg(feature = "aws-lc")]
@@ -27,10 +26,11 @@ const MAX_PLAINTEXT: u64 = 0xFFFF_FFFF * 64;
 /// this type; each counts its nonces where no caller reaches them.
 pub struct ChaChaPoly(Imp);
 
+/// Neither is on our heap: a key for one message costs no allocation. aws-lc keeps its own, and wipes it.
 enum Imp {
-    Portable(Box<ChaCha20Poly1305>),
+    Portable(ChaCha20Poly1305),
     #[cfg(feature = "aws-lc")]
-    AwsLc(Box<LessSafeKey>),
+    AwsLc(LessSafeKey),
 }
 
 impl ChaChaPoly {
@@ -40,7 +40,7 @@ impl ChaChaPoly {
         match backend {
             #[cfg(feature = "aws-lc")]
             Backend::AwsLc => match UnboundKey::new(&CHACHA20_POLY1305, key.expose()) {
-                Ok(unbound) => Self(Imp::AwsLc(Box::new(LessSafeKey::new(unbound)))),
+                Ok(unbound) => Self(Imp::AwsLc(LessSafeKey::new(unbound))),
                 // Out of memory in C, as the key has the right length: the other backend gives the same bytes.
                 Err(_) => Self::portable(key),
             },
@@ -49,7 +49,7 @@ impl ChaChaPoly {
     }
 
     fn portable(key: &Secret<32>) -> Self {
-        Self(Imp::Portable(Box::new(ChaCha20Poly1305::new(key.expose().into()))))
+        Self(Imp::Portable(ChaCha20Poly1305::new(key.expose().into())))
     }
 
     /// Encrypts `data` in place and returns the tag.

@@ -265,6 +265,23 @@ impl<P: Protocol> fmt::Debug for DhPublicKey<P> {
 }
 
 /// The outcome of a key agreement: not a key yet. [`SharedSecret::extract`] makes it one.
+///
+/// ```compile_fail
+/// # use symbolon_keys::{Label, SharedSecret};
+/// # const A: Label = Label::new("example.org/a");
+/// # const B: Label = Label::new("example.org/b");
+/// fn keys(shared: SharedSecret) {
+///     shared.extract(A);
+///     shared.extract(B); // extracted once already
+/// }
+/// ```
+/// ```
+/// # use symbolon_keys::{Label, SharedSecret};
+/// # const A: Label = Label::new("example.org/a");
+/// fn keys(shared: SharedSecret) {
+///     let _ = shared.extract(A);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct SharedSecret(Secret<32>);
 

@@ -39,6 +39,19 @@ pub use text::InvalidIdentity;
 /// # }
 /// ```
 ///
+/// ```compile_fail
+/// # use symbolon_keys::Identity;
+/// fn copy(id: &Identity) -> Identity {
+///     id.clone() // an identity has one owner
+/// }
+/// ```
+/// ```
+/// # use symbolon_keys::{Identity, PublicIdentity};
+/// fn copy(id: &Identity) -> PublicIdentity {
+///     id.public().clone()
+/// }
+/// ```
+///
 /// # Security
 /// The seed stands for all four keys. A key handed out by [`Self::noise_key`] and its like cannot be turned into
 /// another: give each component the one it needs, and keep the identity where nobody computes with it.

@@ -28,6 +28,19 @@ pub fn extract(label: Label, ikm: &[u8]) -> RootKey {
 /// A long-lived symmetric key that is used for derivation only: never in an AEAD, never on the wire.
 ///
 /// Whatever is needed from it is a single-use key made with [`RootKey::derive`].
+///
+/// ```compile_fail
+/// # use symbolon_keys::{Backend, Label, OneTimeKey, RootKey, Secret};
+/// let root = RootKey::from(Secret::from([7; 32]));
+/// let key = OneTimeKey::new(Backend::best(), &root); // a root encrypts nothing
+/// ```
+/// ```
+/// # use symbolon_keys::{Backend, Label, OneTimeKey, RootKey, Secret};
+/// # const LABEL: Label = Label::new("example.org/receipt/v1");
+/// let root = RootKey::from(Secret::from([7; 32]));
+/// let key = OneTimeKey::new(Backend::best(), &root.derive(LABEL, &[b"order 7"])?);
+/// # Ok::<(), symbolon_keys::wire::TooLong>(())
+/// ```
 pub struct RootKey(Secret<32>);
 
 impl RootKey {

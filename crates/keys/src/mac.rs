@@ -10,6 +10,16 @@ use crate::secret::Secret;
 
 /// A key for HMAC-SHA256 (RFC 2104), for messages whose parts have fixed places.
 ///
+/// ```
+/// # use symbolon_keys::{MacKey, Rejected, Secret};
+/// let key = MacKey::from(Secret::from([7; 32]));
+/// let tag = key.tag(&[&[1], b"body"]);
+/// key.verify(&[&[1], b"body"], &tag)?;
+/// key.verify(&[&[1], b"body"], &tag[..16])?; // a format may carry the first half
+/// assert_eq!(key.verify(&[&[2], b"body"], &tag), Err(Rejected));
+/// # Ok::<(), Rejected>(())
+/// ```
+///
 /// The parts are concatenated: frame whatever has no fixed length yourself.
 pub struct MacKey(Secret<32>);
 

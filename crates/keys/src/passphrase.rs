@@ -34,6 +34,16 @@ pub use stretch::{Argon2Params, InvalidParams, OutOfMemory, stretch};
 /// Spaces of every kind become U+0020, the text is normalised (NFC), nothing else changes; control characters and
 /// unassigned code points are refused. Wiped when dropped, never printed.
 ///
+/// ```compile_fail
+/// # use symbolon_keys::passphrase::Passphrase;
+/// let shown = Passphrase::new("correct horse").unwrap().to_string(); // it does not print
+/// ```
+/// ```
+/// # use symbolon_keys::passphrase::Passphrase;
+/// let shown = format!("{:?}", Passphrase::new("correct horse").unwrap());
+/// assert_eq!(shown, "Passphrase(..)");
+/// ```
+///
 /// # Security
 /// A passphrase is guessed, however slow the stretching makes each guess: its strength is up to whoever chooses it.
 /// The text that it is made from belongs to the caller, who wipes it.

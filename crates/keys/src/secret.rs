@@ -14,6 +14,16 @@ use zeroize::Zeroize;
 /// let a = symbolon_keys::Secret::from([7; 32]);
 /// assert_eq!(format!("{a:?}"), "Secret<32>(..)");
 /// ```
+/// ```compile_fail
+/// # use symbolon_keys::Secret;
+/// let equal = Secret::from([7; 32]) == Secret::from([7; 32]); // `==` would stop at the first difference
+/// ```
+/// ```
+/// # use symbolon_keys::Secret;
+/// use subtle::ConstantTimeEq;
+/// let equal = Secret::from([7; 32]).ct_eq(&Secret::from([7; 32]));
+/// assert!(bool::from(equal));
+/// ```
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
@@ -46,6 +56,13 @@ impl<const N: usize> Secret<N> {
     }
 
     /// Cuts the secret into its first `A` bytes and its last `B`; `A + B` must be `N`, which the compiler checks.
+    ///
+    /// ```compile_fail
+    /// let (key, commitment) = symbolon_keys::Secret::from([7; 64]).split::<32, 31>();
+    /// ```
+    /// ```
+    /// let (key, commitment) = symbolon_keys::Secret::from([7; 64]).split::<32, 32>();
+    /// ```
     #[must_use]
     pub fn split<const A: usize, const B: usize>(&self) -> (Secret<A>, Secret<B>) {
         const { assert!(A + B == N, "the parts must make up the whole") };
