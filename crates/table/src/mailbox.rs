@@ -249,6 +249,12 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// The place behind the letter with this number; 0 is the beginning.
+    #[must_use]
+    pub const fn after(recipient: Id, sequence: u64) -> Self {
+        Self { recipient, after: sequence }
+    }
+
     /// Reads a cursor.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use quick_cache::sync::Cache;
 use symbolon_keys::{Backend, Epoch, Id, OsRng, TableSecretKey, UnixTime};
 
 use crate::directory::Directory;
@@ -22,12 +21,15 @@ use crate::strangers::Strangers;
 
 mod builder;
 mod fetch;
+mod peers;
 mod refresh;
 mod snapshot;
 
 pub use builder::TableBuilder;
 pub use refresh::Refreshed;
 pub use snapshot::SnapshotError;
+
+use peers::Peers;
 
 /// Where a table reads the time.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
@@ -43,7 +45,7 @@ pub struct Table<D> {
     policy: Policy,
     backend: Backend,
     clock: Clock,
-    peers: Cache<Id, Arc<Peer>>,
+    peers: Peers,
     own: RwLock<OwnKeys>,
     /// The epoch of the current key in `own`, where a hit reads it without a lock.
     own_epoch: AtomicU64,
@@ -132,7 +134,7 @@ impl<D: Directory> Table<D> {
         let _flight = self.flights.enter(peer).await?;
         let Some(held) = self.peers.get(peer) else { return Ok(false) };
         let approved = held.approved(peer, head, &self.own(), now, &self.policy)?;
-        Ok(approved.map(|approved| self.peers.insert(*peer, Arc::new(approved))).is_some())
+        Ok(approved.map(|approved| self.peers.insert(peer, Arc::new(approved))).is_some())
     }
 
     /// Forgets `peer`: its secrets are wiped, and the next use takes whatever record the directory shows.
@@ -179,7 +181,7 @@ impl<D: Directory> Table<D> {
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
+        self.peers.len() == 0
     }
 
     /// The oldest epoch of our own key under which messages still open: what the inbox may forget lies below.

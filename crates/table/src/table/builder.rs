@@ -4,9 +4,9 @@ use core::fmt;
 use core::sync::atomic::AtomicU64;
 use std::sync::{Mutex, RwLock};
 
-use quick_cache::sync::Cache;
 use symbolon_keys::{Backend, Epoch, Id, TableSecretKey, UnixTime};
 
+use super::peers::Peers;
 use super::{Clock, Table};
 use crate::directory::Directory;
 use crate::flight::Flights;
@@ -82,7 +82,7 @@ impl<D: Directory> TableBuilder<D> {
             policy: self.policy,
             backend: self.backend,
             clock: self.clock,
-            peers: Cache::new(self.policy.capacity),
+            peers: Peers::new(self.policy.capacity),
             own: RwLock::new(OwnKeys::new(current, self.retired)),
             own_epoch: AtomicU64::new(self.epoch.number()),
             strangers: Strangers::new(),

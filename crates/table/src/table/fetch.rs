@@ -81,7 +81,7 @@ impl<D: Directory> Table<D> {
         let own = self.opening_key(header.recipient_epoch(), now)?;
         let history = self.history(sender, theirs, held.current.theirs, &held.head).await?;
         let held = Arc::new(held.with_pair(&history, (&own.0, own.1), now, &self.policy)?);
-        self.peers.insert(*sender, Arc::clone(&held));
+        self.peers.insert(sender, Arc::clone(&held));
         Ok(held)
     }
 
@@ -97,7 +97,7 @@ impl<D: Directory> Table<D> {
         verify_history(peer, core::slice::from_ref(&record), None)?;
         let own = Arc::clone(self.own().current());
         let held = Arc::new(Peer::meet(&record, &own, now)?);
-        self.peers.insert(*peer, Arc::clone(&held));
+        self.peers.insert(peer, Arc::clone(&held));
         Ok(held)
     }
 
@@ -116,7 +116,7 @@ impl<D: Directory> Table<D> {
         let known = held.current.theirs;
         let history = self.ask(now, self.history(peer, known, known, &held.head)).await?;
         let held = Arc::new(held.refreshed(&history, &self.own(), now, &self.policy)?);
-        self.peers.insert(*peer, Arc::clone(&held));
+        self.peers.insert(peer, Arc::clone(&held));
         Ok(held)
     }
 

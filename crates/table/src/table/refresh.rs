@@ -64,7 +64,7 @@ impl<D: Directory> Table<D> {
         let newest = newest.ok_or(InvalidRecord::History)?;
         if newest.hash() == held.head {
             let confirmed = held.refreshed(&[newest], &self.own(), now, &self.policy)?;
-            self.peers.insert(*id, Arc::new(confirmed));
+            self.peers.insert(id, Arc::new(confirmed));
             return Ok(false);
         }
         flight.land(self.refresh_held(id, &held, now).await).map(|_| true)

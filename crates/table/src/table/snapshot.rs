@@ -88,10 +88,11 @@ impl<D: Directory> Table<D> {
             peers.push((id, Arc::new(Peer::read(&mut r)?)));
         }
         r.finish()?;
-        let new: Vec<_> = peers.into_iter().filter(|(id, _)| !self.peers.contains_key(id)).collect();
+        let new: Vec<_> = peers.into_iter().filter(|(id, _)| self.peers.peek(id).is_none()).collect();
         let count = new.len();
+        self.peers.reserve(count.min(self.policy.capacity));
         for (id, peer) in new {
-            self.peers.insert(id, peer);
+            self.peers.insert(&id, peer);
         }
         Ok(count)
     }
