@@ -1,5 +1,6 @@
 //! C9, the passphrase itself and the limits of its stretching (`docs/passphrase.md`).
 
+use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};
 use precis_core::profile::PrecisFastInvocation;
 use precis_profiles::OpaqueString;
 use proptest::prelude::*;
@@ -109,6 +110,24 @@ fn parameters_have_floors_and_caps() {
     ] {
         assert_eq!(new(costly), Err(InvalidParams::TooCostly), "{costly:?}");
     }
+}
+
+/// RFC 9106, section 5.3, which no parameters of ours reach: of the implementation below. Ours, with our parameters, is
+/// compared with another implementation by the vectors of C9.
+#[test]
+fn rfc_9106() {
+    let params = ParamsBuilder::new()
+        .m_cost(32)
+        .t_cost(3)
+        .p_cost(4)
+        .output_len(32)
+        .data(AssociatedData::new(&[4; 12]).unwrap())
+        .build()
+        .unwrap();
+    let argon2 = Argon2::new_with_secret(&[3; 8], Algorithm::Argon2id, Version::V0x13, params).unwrap();
+    let mut tag = [0; 32];
+    argon2.hash_password_into(&[1; 32], &[2; 16], &mut tag).unwrap();
+    assert_eq!(hex::encode(tag), "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use proptest::prelude::*;
 use symbolon_keys::wire::{Malformed, Reader, TooLong, put_lp};
-use symbolon_keys::{Epoch, Id, InvalidId, UnixTime};
+use symbolon_keys::{Backend, Epoch, Id, InvalidId, UnixTime};
 
 use crate::common::Counter;
 
@@ -46,6 +46,13 @@ fn ids_have_one_spelling() {
 fn ids_are_padded_when_asked_to() {
     let id: Id = "bob".parse().unwrap();
     assert_eq!(format!("[{id:>5}] [{id:<5}]"), "[  bob] [bob  ]");
+}
+
+#[test]
+fn backends_have_names_and_the_fast_one_is_best() {
+    let names: Vec<_> = Backend::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["portable", "aws-lc"]);
+    assert_eq!((Backend::best(), Backend::default()), (Backend::AwsLc, Backend::AwsLc));
 }
 
 #[test]
