@@ -87,10 +87,12 @@ pub struct Call {
     pub write: Option<u64>,
 }
 
+type Plan = dyn Fn(&Call) -> Option<Fault> + Send + Sync;
+
 /// A store of any of the domain traits, with faults. See the [module](self).
 pub struct Faulty<S> {
     store: RwLock<Arc<S>>,
-    plan: Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>,
+    plan: Box<Plan>,
     writes: AtomicU64,
 }
 

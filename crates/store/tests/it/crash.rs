@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +30,9 @@ use crate::place::Place;
 const DATABASE: &str = "SYMBOLON_CRASH_DATABASE";
 /// The commit point at which it stops and waits to be killed, and at which commit.
 const STOP_AT: &str = "SYMBOLON_CRASH_AT";
+const PREPARE: &str = "SYMBOLON_CRASH_PREPARE";
+const VERIFY: &str = "SYMBOLON_CRASH_VERIFY";
+const SAID: &str = "SYMBOLON_CRASH_SAID";
 
 const ACCOUNTS: u8 = 8;
 const RANGE: u64 = 64;
@@ -49,7 +52,7 @@ fn id(text: &str) -> Id {
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_at_any_commit_point() {
     let place = Place::new();
-    let database = prepare(&place).await;
+    let database = prepare(place.fresh().await).await;
     let mut acknowledged = Acknowledged::default();
     for point in CommitPoint::ALL {
         for commit in [1, 12] {
@@ -66,7 +69,7 @@ async fn nothing_acknowledged_is_lost_at_any_commit_point() {
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_at_a_random_instant() {
     let place = Place::new();
-    let database = prepare(&place).await;
+    let database = prepare(place.fresh().await).await;
     let mut acknowledged = Acknowledged::default();
     let kills = env::var("SYMBOLON_KILLS").map_or(6, |kills| kills.parse().unwrap());
     for _ in 0..kills {
@@ -82,7 +85,32 @@ async fn nothing_acknowledged_is_lost_at_a_random_instant() {
     assert!(!acknowledged.transfers.is_empty(), "some work was done");
 }
 
-/// The process that is killed.
+/// For `tests/faults.sh`, which makes the file system fail under the process: prepares a database.
+#[tokio::test]
+async fn prepared() {
+    let Ok(database) = env::var(PREPARE) else { return };
+    prepare(Sqlite::provision(database).await.unwrap()).await;
+}
+
+/// For `tests/faults.sh`: verifies a database against what the process said.
+#[tokio::test]
+async fn verified() {
+    let (Ok(database), Ok(said)) = (env::var(VERIFY), env::var(SAID)) else { return };
+    let said = std::fs::read(said).unwrap();
+    let whole = said.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let mut acknowledged = Acknowledged::default();
+    acknowledged.add(&said[..whole].lines().map(Result::unwrap).collect::<Vec<_>>());
+    verify(Path::new(&database), &acknowledged).await;
+    let Acknowledged { transfers, accepted, letters, records, reserved, .. } = acknowledged;
+    let counts = [transfers.len(), accepted.len(), letters.len(), records.len(), reserved.len()];
+    assert!(
+        counts.iter().all(|count| *count > 0),
+        "too little was acknowledged to show anything: {counts:?}"
+    );
+    println!("held: {counts:?} transfers, messages, letters, records, reservations");
+}
+
+/// The process that is killed. A task ends at the first failure: what follows is not acknowledged.
 #[test]
 fn child() {
     let Ok(database) = env::var(DATABASE) else { return };
@@ -137,17 +165,17 @@ async fn pay(store: Sqlite, n: u8) {
             account(to + 1),
             Amount::new(1),
         );
-        let paid = store.commit(Batch::new(now()).with(Op::Transfer(transfer.clone()))).await;
-        if paid.is_ok() {
-            say(&format!("transfer {}", transfer.id));
+        if store.commit(Batch::new(now()).with(Op::Transfer(transfer.clone()))).await.is_err() {
+            return;
         }
+        say(&format!("transfer {}", transfer.id));
     }
 }
 
 async fn accept(store: Sqlite) {
     loop {
         let message = MessageId::generate(&mut OsRng);
-        assert!(store.remember(&id("bob"), &id("alice"), &message, Epoch::FIRST).await.unwrap());
+        let Ok(true) = store.remember(&id("bob"), &id("alice"), &message, Epoch::FIRST).await else { return };
         say(&format!("accepted {message}"));
     }
 }
@@ -159,11 +187,11 @@ async fn write(store: Sqlite) {
         let message = seal(&root, &header, Backend::best(), b"hello").unwrap();
         let letter = Letter::new(message, now()).unwrap();
         let quota = Quota { letters: u64::MAX, bytes: u64::MAX, letters_per_sender: u64::MAX };
-        let Deposit::Stored(sequence) = store.deposit(&letter, &quota).await.unwrap() else { panic!() };
+        let Ok(Deposit::Stored(sequence)) = store.deposit(&letter, &quota).await else { return };
         say(&format!("letter {sequence}"));
         if round % 2 == 0 {
             say(&format!("taking {sequence}"));
-            assert_eq!(store.acknowledge(&id("bob"), &[sequence]).await.unwrap(), 1);
+            let Ok(1) = store.acknowledge(&id("bob"), &[sequence]).await else { return };
             say(&format!("taken {sequence}"));
         }
     }
@@ -174,8 +202,10 @@ async fn keep(store: Sqlite, len: usize) {
         let record = RecordId::generate(&mut OsRng);
         let payload = PayloadId::from(*record.as_bytes());
         let body = body(record, len);
-        let mut upload = store.upload(payload).await.unwrap();
-        upload.write(&body).await.unwrap();
+        let Ok(mut upload) = store.upload(payload).await else { return };
+        if upload.write(&body).await.is_err() {
+            return;
+        }
         let row = Record {
             id: record,
             owner: id("alice"),
@@ -185,7 +215,7 @@ async fn keep(store: Sqlite, len: usize) {
             payload: Payload { id: payload, len: len as u64, digest: [0; 32] },
             stored: now(),
         };
-        assert_eq!(Records::put(&store, row, upload, None).await.unwrap(), Change::Done);
+        let Ok(Change::Done) = Records::put(&store, row, upload, None).await else { return };
         say(&format!("record {record}"));
     }
 }
@@ -211,7 +241,9 @@ async fn reserve(store: Sqlite) {
         let to = from + RANGE;
         let batch = BatchId::generate(&mut OsRng);
         let op = Op::Reserve { fence, generation: row.send.generation, from, to, batch };
-        store.commit(Batch::new(now()).with(op)).await.unwrap();
+        if store.commit(Batch::new(now()).with(op)).await.is_err() {
+            return;
+        }
         say(&format!("reserved {from}"));
         from = to;
     }
@@ -244,8 +276,7 @@ fn pad() -> PadRow {
 }
 
 /// A database with accounts that can pay each other, and a pad.
-async fn prepare(place: &Place) -> std::path::PathBuf {
-    let store = place.fresh().await;
+async fn prepare(store: Sqlite) -> PathBuf {
     let mut batch = Batch::new(now()).with(Op::OpenAccount { id: account(99), side: Side::Debit });
     for n in 1..=ACCOUNTS {
         batch.push(Op::OpenAccount { id: account(n), side: Side::Credit });
