@@ -29,3 +29,8 @@ pub use symbolon_ledger as ledger;
 pub use symbolon_store as store;
 pub use symbolon_store::AnyStore;
 pub use symbolon_table as table;
+
+/// The samples of the workspace's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
