@@ -104,7 +104,8 @@ impl fmt::Debug for KemSecretKey {
     }
 }
 
-/// A fresh secret, and the ciphertext that carries it to the holder of `public`.
+/// A fresh secret, and the ciphertext that carries it to the holder of `public`. As in [`KemSecretKey::generate`], aws-lc
+/// draws from its own generator.
 ///
 /// # Errors
 /// [`Rejected`] if `public` is not an encapsulation key (the modulus check of FIPS 203, 7.2).

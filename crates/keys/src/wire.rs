@@ -38,8 +38,15 @@ impl core::error::Error for TooLong {}
 /// r.finish()?; // nothing may follow
 /// # Ok::<(), Malformed>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader<'a>(&'a [u8]);
+
+/// How much is left, not what: it may be secret.
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} bytes left)", self.0.len())
+    }
+}
 
 macro_rules! integers {
     ($($(#[$doc:meta])* $name:ident: $int:ty;)+) => {$(

@@ -4,6 +4,7 @@ use core::fmt::Debug;
 
 use symbolon_keys::hazmat::{ChaChaPoly, KemSecretKey};
 use symbolon_keys::passphrase::Passphrase;
+use symbolon_keys::wire::Reader;
 use symbolon_keys::{
     Backend, DhSecretKey, Identity, IdentityFile, MacKey, Noise, OneTimeKey, OsRng, Psk, RootKey, Secret,
     SigningKey, Table,
@@ -72,6 +73,14 @@ fn key_pairs_print_their_public_half() {
         format!("{:?}", signing.verifying_key()),
         format!("VerifyingKey({})", signing.verifying_key())
     );
+}
+
+#[test]
+fn readers_print_what_is_left_to_read_only() {
+    let mut reader = Reader::new(&[0xab; 40]);
+    assert_eq!(shown(&reader), "Reader(40 bytes left)");
+    reader.u64().unwrap();
+    assert_eq!(shown(&reader), "Reader(32 bytes left)");
 }
 
 #[test]

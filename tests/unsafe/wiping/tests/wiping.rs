@@ -8,11 +8,12 @@ use std::mem::MaybeUninit;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rand_core::Rng;
 use symbolon_keys::hazmat::{ChaChaPoly, KemSecretKey};
 use symbolon_keys::passphrase::{Argon2Params, Passphrase, protect, stretch, unprotect};
 use symbolon_keys::{
-    Backend, DhSecretKey, Identity, IdentityFile, Label, MacKey, Noise, OneTimeKey, OsRng, Psk, RootKey,
-    Secret, SigningKey, extract,
+    Backend, BufferedRng, DhSecretKey, Identity, IdentityFile, Label, MacKey, Noise, OneTimeKey, OsRng, Psk,
+    RootKey, Secret, SigningKey, extract,
 };
 
 /// As many bytes of a secret as need not come by chance.
@@ -193,6 +194,19 @@ fn keys_of_every_backend() {
         });
     }
     wiped("SigningKey", &[&bytes], true, || SigningKey::from_seed(&Secret::from(bytes)));
+}
+
+#[test]
+fn a_generator_forgets_what_it_gave_out() {
+    let _turn = turn();
+    let mut rng = BufferedRng::new();
+    let mut drawn = [[0; 32]; 40];
+    drawn.iter_mut().for_each(|bytes| rng.fill_bytes(bytes));
+    // The first half is of an earlier block than the second.
+    let (first, last): (&[u8], &[u8]) = (&drawn[0], &drawn[39]);
+    assert_eq!(watch(&[first, last], move || drop(rng)), 0);
+    let copy = drawn[39].to_vec();
+    assert_eq!(watch(&[first, last], move || drop(copy)), 1);
 }
 
 #[test]
