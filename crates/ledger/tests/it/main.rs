@@ -13,6 +13,7 @@ mod frames;
 mod keys;
 mod kill;
 mod log_store;
+mod model;
 mod pads;
 mod stores;
 mod witness;
