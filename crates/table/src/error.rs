@@ -20,9 +20,10 @@ pub enum TableError {
     Misaddressed(Id),
     /// A table shares no secret with its own id.
     OwnId,
-    /// The directory does not know the id.
+    /// The directory does not know the id, as of some minutes ago at most.
     UnknownPeer(Id),
-    /// The message names a key of the sender, or of ours, that does not exist. Drop it.
+    /// The message names a key of the sender that the directory does not have, or one of ours that the table was not
+    /// given yet. It may open later.
     UnknownEpoch,
     /// The message was sealed under a key that was replaced too long ago. Ask the sender to send it again.
     Retired,
@@ -79,14 +80,12 @@ impl From<StoreError> for TableError {
 }
 
 impl TableError {
-    /// Whether the same call may succeed later, so that a message should stay in its mailbox.
+    /// Whether the same call may succeed later, so that a message should stay in its mailbox: it does not say that the
+    /// message is bad.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        match self {
-            Self::Busy | Self::KeyChanged { .. } => true,
-            Self::Unavailable(error) => error.is_retryable(),
-            _ => false,
-        }
+        use TableError::{Malformed, Misaddressed, OwnId, Rejected, Retired, TooLong};
+        !matches!(self, Rejected | Malformed | TooLong | Misaddressed(_) | OwnId | Retired)
     }
 }
 
@@ -100,8 +99,10 @@ impl fmt::Display for TableError {
             Self::TooLong => f.write_str("too long for one message; send it in parts or as an envelope"),
             Self::Misaddressed(id) => write!(f, "message is for {id}; this table belongs to somebody else"),
             Self::OwnId => f.write_str("a table shares no secret with its own id"),
-            Self::UnknownPeer(id) => write!(f, "the directory does not know {id}; check the id"),
-            Self::UnknownEpoch => f.write_str("message names a key that does not exist; drop it"),
+            Self::UnknownPeer(id) => {
+                write!(f, "the directory does not know {id}; check the id, or try again later")
+            }
+            Self::UnknownEpoch => f.write_str("message names a key that is not known yet; open it later"),
             Self::Retired => {
                 f.write_str("message was sealed under a key replaced too long ago; ask for it again")
             }

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::error::TableError;
 use crate::policy::Policy;
 
-/// The turn of one peer, and how the last who had it failed.
+/// The turn of one peer, and how the directory failed the last who had it.
 type Turn = tokio::sync::Mutex<Option<TableError>>;
 
 /// Sees that the directory is asked once for a peer, however many callers wait for the answer.
@@ -63,9 +63,13 @@ pub(crate) struct Flight<'a> {
 }
 
 impl Flight<'_> {
-    /// Tells those who wait how it ended, and gives the same answer.
+    /// Tells those who wait if the directory failed for this peer, and gives the same answer. What else went wrong is
+    /// the caller's own: another message of the same peer may well open.
     pub(crate) fn land<T>(mut self, outcome: Result<T, TableError>) -> Result<T, TableError> {
-        if let (Some(turn), Err(error)) = (&mut self.turn, &outcome) {
+        use TableError::{Directory, Unavailable, UnknownPeer};
+        if let (Some(turn), Err(error @ (Directory(_) | Unavailable(_) | UnknownPeer(_)))) =
+            (&mut self.turn, &outcome)
+        {
             **turn = Some(error.clone());
         }
         outcome

@@ -114,7 +114,9 @@ impl<S: InboxStore> Inbox<S> {
     /// Commits that the message came, durably, and then releases it.
     ///
     /// Acknowledge it at the mailbox after that. A program that ends between the two gets the message once more, as
-    /// [`InboxError::Replay`], and acknowledges it then.
+    /// [`InboxError::Replay`], and acknowledges it then. At most once: what the message was to bring about is lost if
+    /// the program ends before that is durable. Where it must not be, commit both together, in an [`InboxStore`] of your
+    /// own whose `remember` belongs to the same transaction.
     ///
     /// # Errors
     /// [`InboxError::Replay`] if it came before, in this run or in an earlier one; [`InboxError::Store`] if it is

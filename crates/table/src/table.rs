@@ -38,7 +38,7 @@ pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 ///
 /// [`Self::seal`] and [`Self::open`] are one call whatever the table knows of the peer: they look it up, ask the
 /// directory where it is missing or stale, verify what comes back, agree on the secret, and keep it. A table is shared
-/// by reference between tasks; a look-up takes no lock that another peer's takes.
+/// by reference between tasks. Dropping a future loses nothing: whoever waits for the same peer asks instead.
 pub struct Table<D> {
     id: Id,
     directory: D,

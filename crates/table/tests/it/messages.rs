@@ -67,3 +67,28 @@ fn errors_say_what_to_do_next() {
     }
     assert_eq!(said, std::fs::read_to_string(path).unwrap());
 }
+
+#[test]
+fn only_a_message_that_can_never_open_is_to_be_dropped() {
+    let alice: Id = "alice".parse().unwrap();
+    let head = RecordHash::from([0xab; 32]);
+    let bad = [
+        TableError::Rejected,
+        TableError::Malformed,
+        TableError::TooLong,
+        TableError::Misaddressed(alice),
+        TableError::OwnId,
+        TableError::Retired,
+    ];
+    let later = [
+        TableError::UnknownPeer(alice),
+        TableError::UnknownEpoch,
+        TableError::KeyChanged { peer: alice, known: Epoch::new(1), offered: Epoch::new(2), head },
+        TableError::Expired(alice),
+        TableError::Directory(InvalidRecord::History),
+        TableError::Unavailable(StoreError::permanent("corrupt")),
+        TableError::Busy,
+    ];
+    assert!(bad.iter().all(|error| !error.is_retryable()));
+    assert!(later.iter().all(TableError::is_retryable));
+}

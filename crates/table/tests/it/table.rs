@@ -177,6 +177,27 @@ async fn one_failure_answers_all_who_wait() {
     alices.seal(&bob.id, b"").await.unwrap();
 }
 
+#[tokio::test]
+async fn one_message_that_does_not_open_is_no_answer_to_another() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let old = world.table(&alice).seal(&bob.id, b"old").await.unwrap();
+    let newer = world.change(&alice).await;
+    let new = world.table(&newer).seal(&bob.id, b"new").await.unwrap();
+    world.wait(Policy::default().retire_after);
+    let bobs = Arc::new(world.table(&bob));
+    let closed = world.wire.gate.acquire().await.unwrap();
+    let spawn = |message: Vec<u8>| {
+        let bobs = Arc::clone(&bobs);
+        tokio::spawn(async move { opened(&bobs, &message).await })
+    };
+    let (first, second) = (spawn(old), spawn(new));
+    tokio::task::yield_now().await;
+    drop(closed);
+    assert_eq!(first.await.unwrap(), Err(TableError::Retired));
+    assert_eq!(second.await.unwrap().unwrap(), b"new");
+}
+
 // proves T13
 #[tokio::test]
 async fn a_changed_key_is_noticed_by_age_and_messages_sealed_before_still_open() {
