@@ -362,6 +362,21 @@ async fn greet(
     if port != 0 {
         return None;
     }
+    let session = stay(server, connection, id, remote).await;
+    if session.is_none() {
+        // Nobody can claim it elsewhere.
+        lock(&server.tickets).remove(&id);
+    }
+    session
+}
+
+/// Reads the claim on the connection of the first message.
+async fn stay(
+    server: &Arc<Server>,
+    mut connection: Connection,
+    id: TicketId,
+    remote: SocketAddr,
+) -> Option<Session> {
     let (_, body) = message(server, &mut connection, &[Kind::Claim], remote).await?;
     if ticket_of(&body) != Ok(id) {
         return None;

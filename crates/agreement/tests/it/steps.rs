@@ -6,6 +6,7 @@ mod exchange;
 mod interleavings;
 mod messages;
 mod tickets;
+mod transcripts;
 
 use std::sync::Arc;
 

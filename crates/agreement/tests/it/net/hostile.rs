@@ -175,6 +175,13 @@ async fn all_ports_taken() {
     let session = net::connect(listener.local_addr(), &key(), server).await.unwrap();
     assert_eq!(session.peer_addr(), listener.local_addr(), "the session stays where it began");
     speaks(session).await;
+    // Whoever leaves before the claim leaves no ticket behind.
+    drop(net::begin(listener.local_addr(), &key(), server).await.unwrap());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while listener.pending() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(listener.pending(), 0);
 }
 
 /// A host that forwards its well-known port and no other: as if a firewall stood before the assigned ones.
