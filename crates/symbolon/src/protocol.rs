@@ -42,6 +42,14 @@ pub(crate) enum ToServer {
     /// The document of the request of this number is complete.
     #[n(2)]
     End(#[n(0)] u64),
+    /// The answer to [`ToClient::Witness`].
+    #[n(3)]
+    Witness(
+        #[n(0)] u64,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
 }
 
 /// What a server sends.
@@ -67,6 +75,14 @@ pub(crate) enum ToClient {
     /// A letter that arrived for a client that subscribed.
     #[n(4)]
     Pushed(#[n(0)] Letter),
+    /// Before the request of this number, a frame, can be answered: the server's message to the witness of its lane.
+    #[n(5)]
+    Witness(
+        #[n(0)] u64,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
 }
 
 /// What can be asked. Requests marked *(login)* need [`Request::Login`] before them.
@@ -124,6 +140,9 @@ pub(crate) enum Request {
     /// *(login)* Takes that back.
     #[n(16)]
     Revoke(#[n(0)] RecordRef, #[cbor(n(1), with = "id")] Id),
+    /// A message to the witness of the client's lane of a pad (C3w). Who may is told by its authentication; no login.
+    #[n(17)]
+    Witness(#[n(0)] PadRef, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>),
 }
 
 /// What is answered; one for each request, unless it says otherwise.
@@ -153,9 +172,12 @@ pub(crate) enum Reply {
     /// The document is stored at this sequence.
     #[n(7)]
     Stored(#[n(0)] u64),
-    /// So many bytes follow: a bundle, or an envelope.
+    /// So many bytes follow: half a pad, or an envelope.
     #[n(8)]
     Follows(#[n(0)] u64),
+    /// The answer of the witness.
+    #[n(9)]
+    Witness(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
 }
 
 /// What is asked under a pad, as the plaintext of a frame.
@@ -280,6 +302,11 @@ pub(crate) struct RecordRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub(crate) struct PurchaseRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+
+/// The name of a pad: 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct PadRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
 
 /// The name of a quote: the id of the hold behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -18,6 +18,7 @@ use crate::service::{Service, Services};
 mod connection;
 mod documents;
 mod exchange;
+mod guests;
 mod mail;
 mod operator;
 mod pads;
@@ -28,9 +29,14 @@ pub use operator::{Books, Operator, OperatorError};
 
 use connection::Connection;
 use exchange::Exchange;
+use guests::Guests;
 
-/// The most sessions at once, unless [`ServerBuilder::max_sessions`] says otherwise: each holds up to 1.5 MiB.
-const MAX_SESSIONS: usize = 1024;
+/// The most sessions at once, in all and from one source (an IPv4 address, or the first 64 bits of an IPv6 one), unless
+/// [`ServerBuilder::max_sessions`] says otherwise: each holds up to 1.5 MiB, and one source must not hold them all.
+const MAX_SESSIONS: (usize, usize) = (1024, 128);
+
+/// The most bytes of one document, sealed, unless [`ServerBuilder::max_document`] says otherwise.
+const MAX_DOCUMENT: u64 = 16 << 30;
 
 /// A server, listening. [`Server::run`] serves; before that nobody is answered.
 ///
@@ -53,7 +59,7 @@ pub struct Server {
     exchange: Arc<Exchange>,
     listener: Listener,
     key: NoisePublicKey,
-    max_sessions: usize,
+    max_sessions: (usize, usize),
 }
 
 /// A server before it listens.
@@ -66,7 +72,8 @@ pub struct ServerBuilder {
     policy: Policy,
     realm: Option<Id>,
     pad_price: Amount,
-    max_sessions: usize,
+    max_document: u64,
+    max_sessions: (usize, usize),
 }
 
 impl ServerBuilder {
@@ -95,9 +102,16 @@ impl ServerBuilder {
         self
     }
 
-    /// The most sessions at once. Those that come when it is reached wait in the listener's own queue.
-    pub const fn max_sessions(mut self, n: usize) -> Self {
-        self.max_sessions = n;
+    /// The most bytes of one document, sealed.
+    pub const fn max_document(mut self, bytes: u64) -> Self {
+        self.max_document = bytes;
+        self
+    }
+
+    /// The most sessions at once. Those that come when `in_all` is reached wait in the listener's own queue; one more
+    /// than `from_one_source` is told to come back.
+    pub const fn max_sessions(mut self, in_all: usize, from_one_source: usize) -> Self {
+        self.max_sessions = (in_all, from_one_source);
         self
     }
 
@@ -126,6 +140,7 @@ impl Server {
             policy: Policy::default(),
             realm: None,
             pad_price: Amount::ZERO,
+            max_document: MAX_DOCUMENT,
             max_sessions: MAX_SESSIONS,
         }
     }
@@ -152,7 +167,9 @@ impl Server {
     /// given back, and the store, which has everything that was acknowledged, is closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let permits = Arc::new(Semaphore::new(self.max_sessions));
+        let (in_all, from_one_source) = self.max_sessions;
+        let permits = Arc::new(Semaphore::new(in_all));
+        let guests = Guests::default();
         let mut sessions = JoinSet::new();
         tokio::pin!(stop);
         loop {
@@ -167,11 +184,15 @@ impl Server {
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
                 next = next => {
                     let Some((session, permit)) = next else { break };
+                    let seat = guests.seat(session.peer_addr().ip(), from_one_source);
                     tracing::debug!(peer = %session.peer_addr(), port = session.local_port(), "session");
                     let connection = Connection::new(Arc::clone(&self.exchange), session);
                     let stopped = stopped.clone();
                     sessions.spawn(async move {
-                        connection.serve(stopped).await;
+                        match seat {
+                            Some(_seat) => connection.serve(stopped).await,
+                            None => connection.turn_away().await,
+                        }
                         drop(permit);
                     });
                 }
@@ -200,15 +221,13 @@ impl fmt::Debug for Server {
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { store, identity, folder: _, services, policy, realm, pad_price, max_sessions } = self;
+        let Self { store, identity, folder: _, services, policy, realm, .. } = self;
         f.debug_struct("ServerBuilder")
             .field("store", store)
             .field("identity", identity)
             .field("services", services)
             .field("policy", policy)
             .field("realm", realm)
-            .field("pad_price", pad_price)
-            .field("max_sessions", max_sessions)
             .finish_non_exhaustive()
     }
 }

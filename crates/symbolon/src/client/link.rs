@@ -19,6 +19,14 @@ pub(super) struct Wire {
     dangling: bool,
 }
 
+/// What comes after a request.
+pub(super) enum Asked {
+    /// Its answer.
+    Reply(Reply),
+    /// A message for the witness of a pad; the answer comes after it is answered.
+    Witness(Vec<u8>),
+}
+
 impl Link {
     pub(super) fn new(mut session: Session) -> Self {
         session.set_max_message(MAX_MESSAGE);
@@ -68,13 +76,27 @@ impl Wire {
     }
 
     pub(super) async fn reply(&mut self, number: u64) -> Result<Reply, ClientError> {
+        match self.reply_or_witness(number).await? {
+            Asked::Reply(reply) => Ok(reply),
+            Asked::Witness(_) => Err(ClientError::Protocol("a message for the witness of a pad")),
+        }
+    }
+
+    /// The answer to `number`, or what the server must be told before it can answer.
+    pub(super) async fn reply_or_witness(&mut self, number: u64) -> Result<Asked, ClientError> {
         match self.receive().await? {
-            ToClient::Reply(n, reply) if n == number => Ok(reply),
+            ToClient::Reply(n, reply) if n == number => Ok(Asked::Reply(reply)),
+            ToClient::Witness(n, message) if n == number => Ok(Asked::Witness(message)),
             ToClient::Refused(n, refusal) if n == number || n == u64::MAX => {
                 Err(ClientError::Refused(refusal))
             }
             _ => Err(ClientError::Protocol("an answer to something else")),
         }
+    }
+
+    /// Answers a message for the witness of a pad.
+    pub(super) async fn witness(&mut self, number: u64, answer: Vec<u8>) -> Result<(), ClientError> {
+        Ok(self.session.send(&encode(&ToServer::Witness(number, answer))).await?)
     }
 
     /// The next piece of what the answer to `number` announced; none at its end.

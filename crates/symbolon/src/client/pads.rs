@@ -2,18 +2,23 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use std::io;
 use std::path::Path;
 
-use symbolon_ledger::{Amount, LedgerStore, Pad, PadHalf, PadHeader, PadId, Remaining, SinglePad};
+use symbolon_ledger::witness::WitnessSession;
+use symbolon_ledger::{
+    Amount, LedgerStore, Pad, PadHalf, PadHeader, PadId, Remaining, SinglePad, WitnessLink,
+};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::link::{Link, unexpected};
+use super::link::{Asked, Link, unexpected};
 use super::{Client, ClientError};
 use crate::protocol::{
-    PadReply, PadRequest, PurchaseRef, QuoteRef, Refusal, RefusalCode, Reply, Request, Units, decode, encode,
+    PadRef, PadReply, PadRequest, PurchaseRef, QuoteRef, Refusal, RefusalCode, Reply, Request, Units, decode,
+    encode,
 };
 use crate::service::{Ask, ServiceError};
 use crate::voucher::Purchase;
@@ -107,12 +112,12 @@ pub struct Quote<A> {
     ask: A,
     id: QuoteRef,
     price: Amount,
-    asked: Mutex<Asked>,
+    asked: Mutex<Performance>,
 }
 
 /// How far the performance of a quote has come.
-enum Asked {
-    Not,
+enum Performance {
+    NotAsked,
     /// The sealed request: repeated as it is, never sealed again.
     Sealed(Vec<u8>),
     /// The service's answer, its fee, and the value that was left.
@@ -148,7 +153,7 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
         let frame = self.seal(&PadRequest::Quote(A::SERVICE.into(), ask.request())).await?;
         match self.exchange(&frame).await? {
             PadReply::Quoted(id, price) => {
-                Ok(Quote { ask, id, price: amount(price), asked: Mutex::new(Asked::Not) })
+                Ok(Quote { ask, id, price: amount(price), asked: Mutex::new(Performance::NotAsked) })
             }
             other => Err(other.into()),
         }
@@ -163,20 +168,20 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
         let mut again = true;
         loop {
             let frame = match &*asked {
-                Asked::Answered(answer, fee, left) => {
+                Performance::Answered(answer, fee, left) => {
                     let answer = quote.ask.answer(answer).map_err(PadError::Service)?;
                     return Ok(Answer { answer, fee: *fee, left: *left });
                 }
-                Asked::Sealed(frame) => frame,
-                Asked::Not => {
+                Performance::Sealed(frame) => frame,
+                Performance::NotAsked => {
                     let request = PadRequest::Perform(A::SERVICE.into(), quote.ask.request(), quote.id);
-                    *asked = Asked::Sealed(self.seal(&request).await?);
+                    *asked = Performance::Sealed(self.seal(&request).await?);
                     continue;
                 }
             };
             match self.exchange(frame).await {
                 Ok(PadReply::Performed(answer, fee, left)) => {
-                    *asked = Asked::Answered(answer, amount(fee), amount(left));
+                    *asked = Performance::Answered(answer, amount(fee), amount(left));
                 }
                 Ok(other) => return Err(other.into()),
                 // The server received it and died before it answered: nothing was charged, and it wants a new frame.
@@ -184,7 +189,7 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
                     if again && refusal.code() == RefusalCode::Conflict =>
                 {
                     again = false;
-                    *asked = Asked::Not;
+                    *asked = Performance::NotAsked;
                 }
                 Err(error) => return Err(error),
             }
@@ -222,16 +227,63 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
     }
 
     async fn seal(&self, request: &PadRequest) -> Result<Vec<u8>, PadError> {
-        Ok(self.pad.seal(&encode(request)).commit().await?)
+        let request = encode(request);
+        match self.pad.seal(&request).commit().await {
+            Err(symbolon_ledger::PadError::Unwitnessed) => {
+                let cost = self.pad.header().mode.cost(request.len());
+                let cost = cost.map_err(|_| symbolon_ledger::PadError::TooLong)?;
+                self.pad.secure(&mut Witness { link: &self.link, pad: self.id() }, cost).await?;
+                Ok(self.pad.seal(&request).commit().await?)
+            }
+            sealed => Ok(sealed?),
+        }
     }
 
+    /// Sends a frame and opens its answer. In between the server may ask this end to witness its lane.
     async fn exchange(&self, frame: &[u8]) -> Result<PadReply, PadError> {
-        let reply = match self.link.ask(Request::Frame(frame.to_vec())).await? {
-            Reply::Frame(frame) => frame,
-            other => return Ok(unexpected(&other)?),
+        let mut wire = self.link.begin().await?;
+        let answered = async {
+            let number = wire.request(Request::Frame(frame.to_vec())).await?;
+            let mut session = WitnessSession::new();
+            loop {
+                match wire.reply_or_witness(number).await? {
+                    Asked::Reply(Reply::Frame(frame)) => return Ok(frame),
+                    Asked::Reply(other) => return Ok(unexpected(&other)?),
+                    Asked::Witness(message) => {
+                        let answer = self.pad.attest(&mut session, &message).await?;
+                        wire.witness(number, answer).await?;
+                    }
+                }
+            }
+        }
+        .await;
+        let reply = match answered {
+            Ok(frame) => wire.done(Ok(frame))?,
+            Err(PadError::Client(error)) => wire.done(Err(error))?,
+            Err(error) => {
+                drop(wire.done::<()>(Err(ClientError::Interrupted)));
+                return Err(error);
+            }
         };
+        drop(wire);
         let message = self.pad.open(&reply).await?;
         Ok(decode(&message).map_err(ClientError::Refused)?)
+    }
+}
+
+/// The way to the server as the witness of the client's lane.
+struct Witness<'a> {
+    link: &'a Link,
+    pad: PadId,
+}
+
+impl WitnessLink for Witness<'_> {
+    async fn exchange(&mut self, message: Vec<u8>) -> io::Result<Vec<u8>> {
+        let request = Request::Witness(PadRef(*self.pad.as_bytes()), message);
+        match self.link.ask(request).await.map_err(io::Error::other)? {
+            Reply::Witness(answer) => Ok(answer),
+            _ => Err(io::Error::other("not the answer of a witness")),
+        }
     }
 }
 

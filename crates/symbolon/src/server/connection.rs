@@ -2,10 +2,12 @@
 
 use alloc::sync::Arc;
 use core::time::Duration;
+use std::io;
 
 use symbolon_agreement::net::{Session, SessionError};
 use symbolon_envelope::RecordId;
 use symbolon_keys::{Id, Secret, UnixTime};
+use symbolon_ledger::WitnessLink;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 use super::documents::refused;
 use super::exchange::{Exchange, unavailable};
 use super::mail::{cursor_of, refused_poll};
+use super::pads::Witness;
 use crate::protocol::{
     Letter, MAX_CHUNK, MAX_MESSAGE, PurchaseRef, RecordRef, Refusal, RefusalCode, Reply, Request, ToClient,
     ToServer, decode, encode,
@@ -31,6 +34,7 @@ pub(super) struct Connection {
     exchange: Arc<Exchange>,
     session: Session,
     user: Option<Id>,
+    witness: Witness,
 }
 
 /// Why a session ends early.
@@ -52,7 +56,7 @@ impl From<SessionError> for End {
 impl Connection {
     pub(super) fn new(exchange: Arc<Exchange>, mut session: Session) -> Self {
         session.set_max_message(MAX_MESSAGE);
-        Self { exchange, session, user: None }
+        Self { exchange, session, user: None, witness: Witness::default() }
     }
 
     /// Serves the session until its end, or until the server stops: then the request at hand is finished.
@@ -83,17 +87,30 @@ impl Connection {
         let _ = timeout(PIECE, self.session.close()).await;
     }
 
+    /// Tells a client that there is no room for it, and ends the session.
+    pub(super) async fn turn_away(mut self) {
+        let refusal =
+            Refusal::new(RefusalCode::Unavailable, "too many sessions from your address: come back later");
+        let _ = self.send(&ToClient::Refused(u64::MAX, refusal)).await;
+        let _ = timeout(PIECE, self.session.close()).await;
+    }
+
     async fn handle(&mut self, message: &[u8], stop: &mut watch::Receiver<bool>) -> Result<(), End> {
         let (number, request) = match decode::<ToServer>(message) {
             Ok(ToServer::Request(number, request)) => (number, request),
-            Ok(ToServer::Data(number, _) | ToServer::End(number)) => {
-                return self
-                    .end(number, Refusal::new(RefusalCode::Malformed, "no document was announced"))
-                    .await;
+            Ok(ToServer::Data(number, _) | ToServer::End(number) | ToServer::Witness(number, _)) => {
+                let refusal = Refusal::new(RefusalCode::Malformed, "nothing was announced or asked");
+                return self.end(number, refusal).await;
             }
             Err(refusal) => return self.end(u64::MAX, refusal).await,
         };
         match request {
+            Request::Frame(frame) => {
+                let exchange = Arc::clone(&self.exchange);
+                let mut link = Link { session: &mut self.session, number };
+                let answer = exchange.frame(&frame, &mut link).await;
+                self.answer(number, answer).await
+            }
             Request::Put(record, replaces) => self.put(number, record, replaces).await,
             Request::Get(record) => self.get(number, record).await,
             Request::BuyPad(voucher, purchase, bytes) => {
@@ -133,11 +150,12 @@ impl Connection {
             Request::Deposit(message) => exchange.deposit(self.user()?, message).await,
             Request::Poll(cursor, limit) => exchange.poll(self.user()?, &cursor, limit).await,
             Request::Acknowledge(sequences) => exchange.acknowledge(self.user()?, &sequences).await,
-            Request::Frame(frame) => exchange.frame(&frame).await,
+            Request::Witness(pad, message) => exchange.attest(&mut self.witness, pad, &message).await,
             Request::KeyParameters(user) => exchange.key_parameters(user).await,
             Request::Grant(record, to) => exchange.grant(record, self.user()?, to).await,
             Request::Revoke(record, from) => exchange.revoke(record, self.user()?, from).await,
             Request::VerifyProfile(_)
+            | Request::Frame(_)
             | Request::Put(..)
             | Request::Get(_)
             | Request::BuyPad(..)
@@ -160,8 +178,17 @@ impl Connection {
             Some(sequence) => receiving.replacing(sequence),
             None => receiving,
         });
+        let mut room = exchange.max_document;
         // What was announced is read to its end even when it is refused: the client is told once, and in order.
         while let Some(piece) = self.piece(number).await? {
+            room = match room.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
+                Some(room) => room,
+                None => {
+                    return self
+                        .end(number, Refusal::new(RefusalCode::Full, "the document is too large"))
+                        .await;
+                }
+            };
             if let Ok(document) = &mut receiving
                 && let Err(error) = document.write(&piece).await
             {
@@ -230,7 +257,7 @@ impl Connection {
         let opened = async {
             let file = File::open(&half).await?;
             let len = file.metadata().await?.len();
-            Ok::<_, std::io::Error>((file, len))
+            Ok::<_, io::Error>((file, len))
         };
         let (mut file, len) = match opened.await {
             Ok(opened) => opened,
@@ -307,6 +334,29 @@ impl Connection {
         // A client that does not read must not hold the server.
         timeout(PIECE, self.session.send(&encode(message))).await.map_err(|_| End::Silent)??;
         Ok(())
+    }
+}
+
+/// The way to the client as the witness of the server's lane, while its frame waits for an answer.
+struct Link<'a> {
+    session: &'a mut Session,
+    number: u64,
+}
+
+impl WitnessLink for Link<'_> {
+    async fn exchange(&mut self, message: Vec<u8>) -> io::Result<Vec<u8>> {
+        let asked = async {
+            self.session
+                .send(&encode(&ToClient::Witness(self.number, message)))
+                .await
+                .map_err(io::Error::other)?;
+            self.session.recv().await.map_err(io::Error::other)
+        };
+        let answer = timeout(PIECE, asked).await??;
+        match decode(&answer.ok_or(io::ErrorKind::UnexpectedEof)?) {
+            Ok(ToServer::Witness(number, answer)) if number == self.number => Ok(answer),
+            _ => Err(io::Error::other("not the answer of the witness")),
+        }
     }
 }
 

@@ -29,11 +29,12 @@ pub(super) struct Exchange {
     pub(super) realm: Id,
     /// For each KiB of a pad.
     pub(super) pad_price: Amount,
+    pub(super) max_document: u64,
 }
 
 impl Exchange {
     pub(super) fn new(builder: ServerBuilder) -> Result<Self, ServerError> {
-        let ServerBuilder { store, identity, folder, services, realm, pad_price, .. } = builder;
+        let ServerBuilder { store, identity, folder, services, realm, pad_price, max_document, .. } = builder;
         let secrets = Secrets::of(&identity);
         let realm = realm.map_or_else(|| DEFAULT_REALM.parse(), Ok).map_err(|_| ServerError::Identity)?;
         let pads = Pads::new(store.clone(), folder.pads());
@@ -52,6 +53,7 @@ impl Exchange {
             services,
             realm,
             pad_price,
+            max_document,
             store,
         })
     }

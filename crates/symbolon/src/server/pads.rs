@@ -4,27 +4,31 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex as Lock, PoisonError};
+use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 
 use symbolon_keys::{OsRng, UnixTime};
 use symbolon_ledger::frame::Frame;
 use symbolon_ledger::material::FileHalf;
+use symbolon_ledger::witness::WitnessSession;
 use symbolon_ledger::{
     Amount, CommitError, Folder, LedgerStore, Message, OutboxEntry, OutboxId, Pad, PadError, PadId,
-    PadStatus, Policy, Refusal as Why, Refused, RequestId, Transfer, TransferId, TransferKind,
+    PadStatus, Policy, Refusal as Why, Refused, RequestId, Transfer, TransferId, TransferKind, WitnessLink,
 };
 use symbolon_store::AnyStore;
 use tokio::sync::Mutex;
 
 use super::exchange::{Exchange, unavailable};
 use super::operator::REVENUE;
-use crate::protocol::{PadReply, PadRequest, QuoteRef, Refusal, RefusalCode, Reply, Units, decode, encode};
+use crate::protocol::{
+    PadRef, PadReply, PadRequest, QuoteRef, Refusal, RefusalCode, Reply, Units, decode, encode,
+};
 use crate::service::{Performed, ServiceError};
 
 /// How long what a quote set aside stays set aside.
 const QUOTE_TTL: Duration = Duration::from_secs(300);
 
-/// The most pads attached at once: each has an open file and up to 128 KiB of keystream in memory.
+/// The most pads attached at once: each has an open file and up to 128 KiB of keystream in memory. One more makes the one
+/// that was idle the longest go; what that had reserved and not used is burnt, so this is not to be small.
 const MAX_ATTACHED: usize = 1024;
 
 type Half = Pad<AnyStore, FileHalf>;
@@ -34,12 +38,50 @@ pub(super) struct Pads {
     store: AnyStore,
     path: PathBuf,
     folder: Folder,
-    attached: Lock<HashMap<PadId, Arc<Mutex<Option<Half>>>>>,
+    attached: Lock<Attached>,
+    /// One is attached at a time, so that none is attached twice.
+    attaching: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Attached {
+    pads: HashMap<PadId, Place>,
+    /// Counts uses, to know what was used last.
+    clock: u64,
+}
+
+/// A pad, in which one request at a time works.
+struct Place {
+    pad: Arc<Mutex<Half>>,
+    used: u64,
+}
+
+impl Attached {
+    fn find(&mut self, id: PadId) -> Option<Arc<Mutex<Half>>> {
+        self.clock = self.clock.saturating_add(1);
+        let place = self.pads.get_mut(&id)?;
+        place.used = self.clock;
+        Some(Arc::clone(&place.pad))
+    }
+
+    /// Takes in a pad; false if there is no room because every pad is at work.
+    fn insert(&mut self, id: PadId, pad: &Arc<Mutex<Half>>) -> bool {
+        if self.pads.len() >= MAX_ATTACHED {
+            let idle = self.pads.iter().filter(|(_, place)| Arc::strong_count(&place.pad) == 1);
+            let Some(longest) = idle.min_by_key(|(_, place)| place.used).map(|(id, _)| *id) else {
+                return false;
+            };
+            self.pads.remove(&longest);
+        }
+        self.pads.insert(id, Place { pad: Arc::clone(pad), used: self.clock });
+        true
+    }
 }
 
 impl Pads {
     pub(super) fn new(store: AnyStore, path: PathBuf) -> Self {
-        Self { store, folder: Folder::new(&path), path, attached: Lock::default() }
+        let folder = Folder::new(&path);
+        Self { store, path, folder, attached: Lock::default(), attaching: Mutex::default() }
     }
 
     pub(super) const fn folder(&self) -> &Folder {
@@ -50,53 +92,59 @@ impl Pads {
         &self.path
     }
 
-    /// The place of a pad, in which one request at a time works.
-    fn place(&self, pad: PadId) -> Result<Arc<Mutex<Option<Half>>>, Refusal> {
-        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = attached.get(&pad) {
-            return Ok(Arc::clone(place));
+    /// The pad of this name. A name that nobody sold a pad under leaves nothing behind.
+    async fn find(&self, id: PadId) -> Result<Arc<Mutex<Half>>, Refusal> {
+        if let Some(pad) = self.lock().find(id) {
+            return Ok(pad);
         }
-        if attached.len() >= MAX_ATTACHED {
-            // Dropping a pad burns what it had reserved and not used, and nothing else.
-            attached.retain(|_, place| Arc::strong_count(place) > 1);
+        let _alone = self.attaching.lock().await;
+        if let Some(pad) = self.lock().find(id) {
+            return Ok(pad);
         }
-        if attached.len() >= MAX_ATTACHED {
-            return Err(Refusal::new(RefusalCode::Unavailable, "too many pads are in use: ask again"));
+        let policy = Policy::default().income(REVENUE);
+        let pad = Pad::attach_with(&self.store, &self.folder, id, policy).await.map_err(refused)?;
+        let pad = Arc::new(Mutex::new(pad));
+        if self.lock().insert(id, &pad) {
+            return Ok(pad);
         }
-        Ok(Arc::clone(attached.entry(pad).or_default()))
+        Err(Refusal::new(RefusalCode::Unavailable, "too many pads are at work: ask again"))
+    }
+
+    /// Lets go of a handle that is of no more use.
+    fn forget(&self, id: PadId) {
+        self.lock().pads.remove(&id);
     }
 
     /// Gives every pad back, for another process to attach.
     pub(super) async fn detach(&self) {
-        let places = core::mem::take(&mut *self.attached.lock().unwrap_or_else(PoisonError::into_inner));
+        let places = core::mem::take(&mut self.lock().pads);
         for (id, place) in places {
-            if let Some(pad) = place.lock().await.take()
-                && let Err(error) = pad.detach().await
-            {
+            let Some(pad) = Arc::into_inner(place.pad) else { continue };
+            if let Err(error) = pad.into_inner().detach().await {
                 tracing::warn!(pad = %id, %error, "not detached");
             }
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Attached> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Exchange {
-    /// Answers a frame under the pad that it names (L18).
-    pub(super) async fn frame(&self, frame: &[u8]) -> Result<Reply, Refusal> {
+    /// Answers a frame under the pad that it names (L18). `link` leads to the witness of the server's lane.
+    pub(super) async fn frame(&self, frame: &[u8], link: &mut impl WitnessLink) -> Result<Reply, Refusal> {
         let id = Frame::parse(frame)
             .map_err(|_| Refusal::new(RefusalCode::Malformed, "the bytes are no frame of a pad"))?
             .header()
             .lane
             .pad;
-        let place = self.pads.place(id)?;
-        let mut slot = place.lock().await;
-        let pad = match slot.take() {
-            Some(pad) => slot.insert(pad),
-            None => slot.insert(self.attach(id).await?),
-        };
+        let place = self.pads.find(id).await?;
+        let pad = place.lock().await;
         let answer = match pad.open(frame).await {
             Ok(message) => {
                 self.pads.delivered(id);
-                self.answer_under(pad, &message).await
+                self.answer_under(&mut Answering { pad: &pad, request: message.id(), link }, &message).await
             }
             // It was asked and answered before: the same bytes again.
             Err(PadError::Answered(stored)) => Ok(stored),
@@ -104,53 +152,64 @@ impl Exchange {
         };
         answer.map(Reply::Frame).map_err(|error| {
             if matches!(error, PadError::Dead | PadError::Forked | PadError::Material(_)) {
-                *slot = None;
+                self.pads.forget(id);
             }
             refused(error)
         })
     }
 
-    async fn attach(&self, id: PadId) -> Result<Half, Refusal> {
-        let policy = Policy::default().income(REVENUE);
-        Pad::attach_with(&self.pads.store, &self.pads.folder, id, policy).await.map_err(refused)
+    /// Answers a message to the witness of the client's lane.
+    pub(super) async fn attest(
+        &self,
+        witness: &mut Witness,
+        pad: PadRef,
+        message: &[u8],
+    ) -> Result<Reply, Refusal> {
+        let id = PadId::new(pad.0);
+        if witness.pad != Some(id) {
+            *witness = Witness { pad: Some(id), session: WitnessSession::new() };
+        }
+        let place = self.pads.find(id).await?;
+        let pad = place.lock().await;
+        pad.attest(&mut witness.session, message).await.map(Reply::Witness).map_err(refused)
     }
 
-    async fn answer_under(&self, pad: &Half, message: &Message) -> Result<Vec<u8>, PadError> {
+    async fn answer_under<L: WitnessLink>(
+        &self,
+        under: &mut Answering<'_, L>,
+        message: &Message,
+    ) -> Result<Vec<u8>, PadError> {
         match decode::<PadRequest>(message) {
-            Ok(PadRequest::Quote(service, request)) => {
-                self.quote_under(pad, message.id(), &service, &request).await
-            }
+            Ok(PadRequest::Quote(service, request)) => self.quote_under(under, &service, &request).await,
             Ok(PadRequest::Perform(service, request, quote)) => {
-                self.perform_under(pad, message.id(), &service, &request, quote).await
+                self.perform_under(under, &service, &request, quote).await
             }
             Ok(PadRequest::Balance) => {
-                let (value, left) = (self.value_of(pad).await?, pad.remaining());
+                let (value, left) = (self.value_of(under.pad).await?, under.pad.remaining());
                 // What the server receives on is what the user sends on.
-                let reply = PadReply::Balance(units(value), left.receive, left.send);
-                pad.seal(&encode(&reply)).answering(message.id()).commit().await
+                under.answer(&PadReply::Balance(units(value), left.receive, left.send), &[]).await
             }
-            Err(refusal) => refuse_under(pad, message.id(), refusal, None).await,
+            Err(refusal) => under.refuse(refusal, None).await,
         }
     }
 
     /// Sets aside what the service will cost at most, under the id of the request.
-    async fn quote_under(
+    async fn quote_under<L: WitnessLink>(
         &self,
-        pad: &Half,
-        request: RequestId,
+        under: &mut Answering<'_, L>,
         service: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, PadError> {
         let price = match self.services.quote(service, body) {
             Ok(price) => price,
-            Err(error) => return refuse_under(pad, request, refusal_of(&error), None).await,
+            Err(error) => return under.refuse(refusal_of(&error), None).await,
         };
-        let Some(account) = self.account_of(pad).await? else { return Err(PadError::NoAccount) };
-        let hold = TransferId::from(*request.as_bytes());
+        let account = self.account_of(under.pad).await?.ok_or(PadError::NoAccount)?;
+        let hold = TransferId::from(*under.request.as_bytes());
         let reply = PadReply::Quoted(QuoteRef(*hold.as_bytes()), units(price));
         let hold =
             Transfer::hold(hold, account, REVENUE, price).expiring(UnixTime::now().saturating_add(QUOTE_TTL));
-        match pad.seal(&encode(&reply)).answering(request).transfer(hold).commit().await {
+        match under.answer(&reply, &[Step::Transfer(hold)]).await {
             Err(PadError::Commit(CommitError::Refused(Refused {
                 why: Why::Insufficient { available, .. },
                 ..
@@ -159,22 +218,21 @@ impl Exchange {
                     RefusalCode::Exhausted,
                     format!("the service costs up to {price} and the pad has {available} left: buy another"),
                 );
-                refuse_under(pad, request, refusal, None).await
+                under.refuse(refusal, None).await
             }
             sealed => sealed,
         }
     }
 
     /// Performs within the quote: answer, fee and what is enqueued are one commit.
-    async fn perform_under(
+    async fn perform_under<L: WitnessLink>(
         &self,
-        pad: &Half,
-        request: RequestId,
+        under: &mut Answering<'_, L>,
         service: &str,
         body: &[u8],
         quote: QuoteRef,
     ) -> Result<Vec<u8>, PadError> {
-        let account = self.account_of(pad).await?;
+        let account = self.account_of(under.pad).await?;
         let row = self.store.transfer(TransferId::from(quote.0)).await?;
         let hold = row.filter(|row| {
             row.transfer.kind == TransferKind::Hold
@@ -185,24 +243,20 @@ impl Exchange {
         let Some(hold) = hold.map(|row| row.transfer) else {
             let refusal =
                 Refusal::new(RefusalCode::Denied, "the quote is used or has expired: ask for another");
-            return refuse_under(pad, request, refusal, None).await;
+            return under.refuse(refusal, None).await;
         };
-        let id = TransferId::from(*request.as_bytes());
+        let id = TransferId::from(*under.request.as_bytes());
         let Performed { answer, fee, outbox } = match self.services.perform(service, body).await {
             Ok(performed) => performed,
-            Err(error) => {
-                let release = Transfer::release(id, &hold);
-                return refuse_under(pad, request, refusal_of(&error), Some(release)).await;
-            }
+            Err(error) => return under.refuse(refusal_of(&error), Some(Transfer::release(id, &hold))).await,
         };
         let fee = fee.min(hold.amount);
-        let left = self.value_of(pad).await?.saturating_sub(fee);
-        let reply = encode(&PadReply::Performed(answer, units(fee), units(left)));
-        let mut seal = pad.seal(&reply).answering(request).transfer(Transfer::capture(id, &hold, fee));
+        let left = self.value_of(under.pad).await?.saturating_sub(fee);
+        let mut steps = vec![Step::Transfer(Transfer::capture(id, &hold, fee))];
         for payload in outbox {
-            seal = seal.enqueue(OutboxEntry { id: OutboxId::generate(&mut OsRng), payload });
+            steps.push(Step::Enqueue(OutboxEntry { id: OutboxId::generate(&mut OsRng), payload }));
         }
-        seal.commit().await
+        under.answer(&PadReply::Performed(answer, units(fee), units(left)), &steps).await
     }
 
     async fn account_of(&self, pad: &Half) -> Result<Option<symbolon_ledger::AccountId>, PadError> {
@@ -215,21 +269,55 @@ impl Exchange {
     }
 }
 
-/// A refusal under the pad: an answer like any other, for which nothing is charged.
-async fn refuse_under(
-    pad: &Half,
+/// Whose lane a client's session is a witness session about.
+#[derive(Default)]
+pub(super) struct Witness {
+    pad: Option<PadId>,
+    session: WitnessSession,
+}
+
+/// What is committed together with an answer.
+enum Step {
+    Transfer(Transfer),
+    Enqueue(OutboxEntry),
+}
+
+/// A request that waits for its answer under the pad.
+struct Answering<'a, L> {
+    pad: &'a Half,
     request: RequestId,
-    refusal: Refusal,
-    release: Option<Transfer>,
-) -> Result<Vec<u8>, PadError> {
-    let reply = encode(&PadReply::Refused(refusal));
-    let seal = pad.seal(&reply).answering(request);
-    match release {
-        Some(release) => seal.transfer(release),
-        None => seal,
+    link: &'a mut L,
+}
+
+impl<L: WitnessLink> Answering<'_, L> {
+    /// Seals an answer and commits it with `steps`. If the server's lane has nothing ready, more of it is reserved and
+    /// witnessed first.
+    async fn answer(&mut self, reply: &PadReply, steps: &[Step]) -> Result<Vec<u8>, PadError> {
+        let reply = encode(reply);
+        match self.commit(&reply, steps).await {
+            Err(PadError::Unwitnessed) => {
+                let cost = self.pad.header().mode.cost(reply.len()).map_err(|_| PadError::TooLong)?;
+                self.pad.secure(self.link, cost).await?;
+                self.commit(&reply, steps).await
+            }
+            done => done,
+        }
     }
-    .commit()
-    .await
+
+    async fn commit(&self, reply: &[u8], steps: &[Step]) -> Result<Vec<u8>, PadError> {
+        let seal = self.pad.seal(reply).answering(self.request);
+        let seal = steps.iter().fold(seal, |seal, step| match step {
+            Step::Transfer(transfer) => seal.transfer(transfer.clone()),
+            Step::Enqueue(entry) => seal.enqueue(entry.clone()),
+        });
+        seal.commit().await
+    }
+
+    /// A refusal under the pad: an answer like any other, for which nothing is charged.
+    async fn refuse(&mut self, refusal: Refusal, release: Option<Transfer>) -> Result<Vec<u8>, PadError> {
+        let steps: Vec<Step> = release.into_iter().map(Step::Transfer).collect();
+        self.answer(&PadReply::Refused(refusal), &steps).await
+    }
 }
 
 fn refusal_of(error: &ServiceError) -> Refusal {

@@ -17,8 +17,9 @@ use super::pads::Pads;
 use crate::protocol::{PurchaseRef, Refusal, RefusalCode};
 use crate::voucher::Voucher;
 
-/// The longest pad that is sold over a session: both its halves lie on the server's disk until the buyer uses it.
-const MAX_SOLD: u64 = 1 << 30;
+/// The longest pad that is sold over a session: both its halves lie on the server's disk until the buyer uses it, so that
+/// a voucher of little worth must not fill it. Longer pads are issued to a medium.
+const MAX_SOLD: u64 = 64 << 20;
 
 impl Pads {
     /// The buyer's half, while it may have to be sent again.
@@ -57,7 +58,7 @@ impl Exchange {
             return Err(Refusal::new(RefusalCode::Denied, "the voucher is not worth such a pad, or spent"));
         };
         if bytes > MAX_SOLD {
-            return Err(Refusal::new(RefusalCode::Malformed, "a pad sold over a session has at most 1 GiB"));
+            return Err(Refusal::new(RefusalCode::Malformed, "a pad sold over a session has at most 64 MiB"));
         }
         let pad = self.issue(bytes, value).await?;
         let (from, account) = (voucher.account(), AccountId::new(*pad.as_bytes()));
@@ -99,12 +100,8 @@ impl Exchange {
         let issued = spawn_blocking(move || {
             let unnamed = copies.join(format!("{}.new", PadId::generate(&mut OsRng)));
             let mut user = FileSink::at(&unnamed);
-            // The server's own folder is its ledger's only witness: see docs/pad-file.md on restored copies of both.
-            let pad = Issue::new(bytes).value(value).unwitnessed().run(
-                GeneratorSource::os(),
-                &mut folder.sink(),
-                &mut user,
-            )?;
+            let pad =
+                Issue::new(bytes).value(value).run(GeneratorSource::os(), &mut folder.sink(), &mut user)?;
             fs::rename(&unnamed, copies.join(format!("{pad}.copy"))).map_err(|error| {
                 let _ = fs::remove_file(folder.path(pad));
                 let _ = fs::remove_file(&unnamed);

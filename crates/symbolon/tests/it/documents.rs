@@ -143,3 +143,15 @@ async fn strangers_learn_nothing_of_who_is_enrolled() {
     assert_ne!(told.derivation.salt, known.derivation.salt);
     assert_eq!(told.epoch, known.epoch);
 }
+
+#[tokio::test]
+async fn a_document_has_a_largest_size() {
+    let world = World::with(|server| server.max_document(100_000)).await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let record = RecordId::generate(&mut OsRng);
+    let context = Context::new(world.operator.realm(), record, alice.id);
+    let large = a.put(&mine, &context, None, &vec![7; 200_000][..]).await.unwrap_err();
+    assert!(!matches!(large, ClientError::Io(_)), "{large}");
+    let a = world.login(&alice).await;
+    assert_eq!(a.put(&mine, &context, None, &vec![7; 90_000][..]).await.unwrap(), 1);
+}

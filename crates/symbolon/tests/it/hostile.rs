@@ -93,3 +93,37 @@ async fn stopping_finishes_what_was_asked() {
     let refused = Client::connect(world.addr, &alice.identity, world.key).await.unwrap_err();
     assert!(matches!(refused, ClientError::Connect(_)), "{refused}");
 }
+
+#[tokio::test]
+async fn one_source_does_not_hold_every_session() {
+    let world = World::with(|server| server.max_sessions(10, 2)).await;
+    let alice = User::new("alice");
+    let (first, _second) = (world.login(&alice).await, world.login(&alice).await);
+    let third = world.connect(&alice).await.record(alice.id).await.unwrap_err();
+    assert!(third.to_string().contains("come back later"), "{third}");
+    first.close().await.unwrap();
+    // The place is free when the server has seen the end of the first.
+    let mut served = false;
+    for _ in 0..50 {
+        if world.connect(&alice).await.record(alice.id).await.is_ok() {
+            served = true;
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(served);
+}
+
+#[tokio::test]
+async fn frames_for_pads_that_nobody_bought_leave_nothing_behind() {
+    let world = World::new().await;
+    let client = world.connect(&User::new("mallory")).await;
+    let pad = world.ready(&client, "alice").await;
+    let frame = pad.seal(b"\x01\x82\x02\x80").commit().await.unwrap();
+    for n in 0_u32..1100 {
+        let mut unknown = frame.clone();
+        unknown[4..8].copy_from_slice(&n.to_be_bytes());
+        client.frame(&unknown).await.unwrap_err();
+    }
+    client.frame(&frame).await.unwrap();
+}

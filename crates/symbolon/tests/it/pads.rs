@@ -1,7 +1,7 @@
 //! Services under pads.
 
 use symbolon::keys::OsRng;
-use symbolon::ledger::{Amount, PadStatus};
+use symbolon::ledger::{Amount, Pad, PadStatus, Provision, SinglePad};
 use symbolon::{Calculate, ClientError, PadError, Purchase, RefusalCode, ServiceError};
 
 use crate::world::{User, World, still_pending_after};
@@ -95,10 +95,10 @@ async fn spent_value_closes_the_pad_and_a_spent_pad_gives_the_value_back() {
     let path = world.path("by-pad.pad");
     let header = client.buy_pad(&Purchase::new(voucher, 4 << 10, &mut OsRng), &path).await.unwrap();
     let store = world.database("by-pad.db").await;
-    let material = symbolon::ledger::SinglePad::new(&path);
-    let provision = symbolon::ledger::Provision::new(header.pad);
-    symbolon::ledger::Pad::provision(&store, &material, provision).await.unwrap();
-    let pad = symbolon::ledger::Pad::attach(&store, &material, header.pad).await.unwrap();
+    let material = SinglePad::new(&path);
+    let provision = Provision::new(header.pad);
+    Pad::provision(&store, &material, provision).await.unwrap();
+    let pad = Pad::attach(&store, &material, header.pad).await.unwrap();
     let pad = client.with_pad(pad);
     let mut fees = 0;
     let end = loop {
@@ -181,7 +181,7 @@ async fn forged_and_foreign_frames_burn_nothing() {
     let world = World::new().await;
     let alice = User::new("alice");
     let client = world.connect(&alice).await;
-    let (pad, _) = world.buy(&client, 64 << 10, 100, "alice").await;
+    let pad = world.ready(&client, "alice").await;
     // `01` and the CBOR of a question for the balance.
     let frame = pad.seal(b"\x01\x82\x02\x80").commit().await.unwrap();
     for place in (0..frame.len()).step_by(7) {
@@ -206,4 +206,38 @@ async fn forged_and_foreign_frames_burn_nothing() {
     assert_eq!(pad.balance().await.unwrap(), Amount::new(100));
     let quote = pad.quote(Calculate::sum([1])).await.unwrap();
     assert_eq!(pad.perform(&quote).await.unwrap().answer, 1);
+}
+
+// proves L2
+#[tokio::test]
+async fn a_copy_of_the_users_half_is_found_before_it_uses_a_byte() {
+    let world = World::new().await;
+    let client = world.connect(&User::new("alice")).await;
+    let voucher = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+    let purchase = Purchase::new(voucher, 64 << 10, &mut OsRng);
+    let mut pads = Vec::new();
+    for name in ["one", "two"] {
+        // The same half twice, each with a ledger of its own: two devices, or a thief.
+        let path = world.path(&format!("{name}.pad"));
+        let header = client.buy_pad(&purchase, &path).await.unwrap();
+        let store = world.database(&format!("{name}.db")).await;
+        let material = SinglePad::new(&path);
+        Pad::provision(&store, &material, Provision::new(header.pad)).await.unwrap();
+        pads.push((store, material, header.pad));
+    }
+    let attach = async |n: usize| {
+        let (store, material, id) = &pads[n];
+        client.with_pad(Pad::attach(store, material, *id).await.unwrap())
+    };
+    let first = attach(0).await;
+    assert_eq!(first.balance().await.unwrap(), Amount::new(100));
+    let kept = first.into_pad();
+    drop(kept);
+    let second = attach(1).await;
+    let halted = second.balance().await.unwrap_err();
+    let suspected =
+        matches!(halted, PadError::Pad(symbolon::ledger::PadError::NotOpen(PadStatus::RollbackSuspected)));
+    assert!(suspected, "{halted}");
+    drop(second.into_pad());
+    assert_eq!(attach(0).await.balance().await.unwrap(), Amount::new(100), "the first goes on");
 }

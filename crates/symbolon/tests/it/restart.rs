@@ -46,8 +46,9 @@ async fn users_mail_balances_and_pads_go_on() {
 async fn a_pad_without_its_ledger_is_never_started_anew() {
     let world = World::new().await;
     let client = world.connect(&User::new("alice")).await;
-    let (pad, header) = world.buy(&client, 64 << 10, 100, "alice").await;
+    let pad = world.ready(&client, "alice").await;
     pad.seal(b"used").commit().await.unwrap();
+    let id = pad.id();
     drop(pad);
     let path = world.path("alice.db");
     std::fs::remove_file(&path).unwrap();
@@ -55,7 +56,7 @@ async fn a_pad_without_its_ledger_is_never_started_anew() {
     assert!(matches!(missing, AttachError::Missing { .. }), "{missing}");
     let new = AnyStore::provision(&url(&world.path("other.db"))).await.unwrap();
     let material = SinglePad::new(world.path("alice.pad"));
-    let refused = Pad::attach(&new, &material, header.pad).await.map(drop).unwrap_err();
+    let refused = Pad::attach(&new, &material, id).await.map(drop).unwrap_err();
     assert!(matches!(refused, PadError::LedgerMissing(_)), "{refused}");
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use symbolon::keys::{Backend, OsRng};
 use symbolon::ledger::{Amount, Pad, PadHeader, Provision, SinglePad};
 use symbolon::{
-    AnyStore, Calculation, Client, Id, Identity, NoisePublicKey, Operator, Purchase, Server, ServerFolder,
+    AnyStore, Calculation, Client, Id, Identity, NoisePublicKey, Operator, Purchase, Server, ServerBuilder,
+    ServerFolder,
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -36,12 +37,17 @@ impl User {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(|server| server).await
+    }
+
+    /// A server with other limits.
+    pub(crate) async fn with(limits: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::generate(Backend::best(), &mut OsRng);
         let store = AnyStore::provision(&url(&folder.path().join("exchange.db"))).await.unwrap();
         let rest = ServerFolder::provision(folder.path().join("exchange"), &identity).unwrap();
         let text = identity.to_secret_text().to_string();
-        let (addr, key, operator, running) = start(store, identity, rest).await;
+        let (addr, key, operator, running) = start(store, identity, rest, limits).await;
         Self { folder, identity: text, addr, key, operator, running: Some(running) }
     }
 
@@ -52,7 +58,7 @@ impl World {
         let store = AnyStore::attach(&url(&self.path("exchange.db"))).await.unwrap();
         let rest = ServerFolder::attach(self.path("exchange"), &identity).unwrap();
         let running;
-        (self.addr, self.key, self.operator, running) = start(store, identity, rest).await;
+        (self.addr, self.key, self.operator, running) = start(store, identity, rest, |server| server).await;
         self.running = Some(running);
     }
 
@@ -88,6 +94,14 @@ impl World {
         }
     }
 
+    /// As [`Self::buy`], with a part of both lanes witnessed: frames can be sealed by hand.
+    pub(crate) async fn ready(&self, client: &Client, name: &str) -> FilePad {
+        let (pad, _) = self.buy(client, 64 << 10, 100, name).await;
+        let pad = client.with_pad(pad);
+        pad.balance().await.unwrap();
+        pad.into_pad()
+    }
+
     /// Buys a pad of `bytes` worth `value`, and attaches it on a database of the user's own.
     pub(crate) async fn buy(
         &self,
@@ -110,9 +124,9 @@ async fn start(
     store: AnyStore,
     identity: Identity,
     folder: ServerFolder,
+    limits: impl FnOnce(ServerBuilder) -> ServerBuilder,
 ) -> (SocketAddr, NoisePublicKey, Operator, (oneshot::Sender<()>, JoinHandle<()>)) {
-    let server = Server::builder(store, identity, folder)
-        .service(Calculation::at(Amount::new(2)))
+    let server = limits(Server::builder(store, identity, folder).service(Calculation::at(Amount::new(2))))
         .bind("127.0.0.1:0")
         .await
         .unwrap();
