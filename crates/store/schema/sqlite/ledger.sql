@@ -46,7 +46,8 @@ CREATE TABLE pads (
     receive_batch        BLOB    NOT NULL CHECK (length(receive_batch) = 16)
 ) STRICT;
 
--- Every movement of value, immutable but for `resolved_by`.
+-- Every movement of value, immutable but for `resolved_by`. Rows lie in the order they came, so that a commit touches
+-- few pages; only the index of ids is as random as they are.
 CREATE TABLE transfers (
     id          BLOB    PRIMARY KEY CHECK (length(id) = 16),
     -- 1 post, 2 hold, 3 capture, 4 release, 5 expire.
@@ -62,7 +63,7 @@ CREATE TABLE transfers (
     at          INTEGER NOT NULL,
     -- Of a hold: the transfer that resolved it.
     resolved_by BLOB    CHECK (length(resolved_by) = 16)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Holds that wait for their time.
 CREATE INDEX transfers_due ON transfers (coalesce(expires, matures))
