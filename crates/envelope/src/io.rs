@@ -15,6 +15,7 @@ use crate::error::{HeaderError, OpenError, PayloadError, SealError};
 use crate::header::{Header, HeaderReader};
 use crate::open::Open;
 use crate::payload::{CHUNK, NONCE_LEN, NotWhole, SEALED_CHUNK, open_inner_to, open_last_to};
+use crate::rewrap::Rewrap;
 use crate::seal::Seal;
 
 /// The most threads of one stream: more of them wait for memory.
@@ -188,6 +189,37 @@ impl Open<'_> {
             chunk: 0,
             end: None,
         })
+    }
+}
+
+impl Header {
+    /// Reads a header from the front of `from`; gives what was read beyond it, too.
+    ///
+    /// # Errors
+    /// That of `from`, or an [`OpenError`] in an [`io::Error`].
+    pub fn read(from: &mut impl Read) -> io::Result<(Self, Vec<u8>)> {
+        read_header(from)
+    }
+}
+
+impl Rewrap<'_> {
+    /// Re-wraps what comes from `from` into `to`: the new header, then the payload as it is.
+    ///
+    /// # Errors
+    /// Those of `from` and `to`, or a reason in an [`io::Error`]; then nothing was written.
+    pub fn copy(&self, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+        let (header, rest) = read_header(from)?;
+        to.write_all(&self.header_with(&header, &mut OsRng)?)?;
+        to.write_all(&rest)?;
+        let mut piece = vec![0; SEALED_CHUNK];
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(read) => to.write_all(piece.get(..read).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

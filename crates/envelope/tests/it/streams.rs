@@ -153,6 +153,10 @@ fn files_are_there_in_full_or_not_at_all() {
     assert!(fs::read(path("opened")).unwrap() == bytes(300_000), "what was there is untouched");
     open(&other, "sealed", "opened").unwrap();
 
+    let mut copied = Vec::new();
+    Rewrap::from(&key.local()).to(&other.local()).copy(&mut &before[..], &mut copied).unwrap();
+    assert!(Header::parse(&copied).unwrap().1 == Header::parse(&before).unwrap().1);
+
     // Damaged at its end: the beginning is not left under the name.
     let mut damaged = after.clone();
     *damaged.last_mut().unwrap() ^= 1;
