@@ -8,6 +8,7 @@ use symbolon_keys::Backend;
 use crate::support::{id, secret};
 
 const GOOD: usize = 6;
+const BAD: usize = 34;
 
 fn text<'a>(vector: &'a Value, field: &str) -> &'a str {
     vector[field].as_str().unwrap()
@@ -101,5 +102,33 @@ fn c8() {
         assert!(matches!(derive(costly, 0), Err(DeriveError::Params(_))), "above the cap");
         let other = derive(derivation, number("epoch") + 1).unwrap();
         assert_ne!(other.expose(), key.expose(), "another epoch is another key");
+    }
+}
+
+#[test]
+fn c1_and_c2_bad() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/c1-c2-bad.json");
+    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let user = UserKey::from(secret(text(&file, "kek")));
+    let server = ServerKeys::from_key(7, secret(text(&file, "server_key"))).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    assert_eq!(vectors.len(), BAD);
+    for (vector, backend) in vectors.iter().flat_map(|v| Backend::ALL.iter().map(move |b| (v, *b))) {
+        let sealed = hex::decode(text(vector, "file")).unwrap();
+        let (up, down) = (user.up(), user.down());
+        let identity: &dyn Identity = match text(vector, "identity") {
+            "up" => &up,
+            "down" => &down,
+            _ => &server,
+        };
+        let opened = Open::with(&[identity]).expect(Expect::context()).backend(backend).bytes(&sealed);
+        let outcome = match &opened {
+            Ok(opened) => {
+                assert_eq!(opened.plaintext(), b"bad");
+                "ok".to_string()
+            }
+            Err(error) => format!("{error:?}"),
+        };
+        assert_eq!(outcome, text(vector, "expect"), "{}", text(vector, "name"));
     }
 }
