@@ -190,6 +190,7 @@ impl<'t, T: Tables> Copy<'t, T> {
             }
             Op::Adopt { fence, old, new, from } => self.adopt(*fence, *old, *new, *from),
             Op::Resync { fence, position } => self.resync(*fence, *position),
+            Op::Reopen { fence } => self.reopen(*fence),
             Op::Enqueue(entry) => self.enqueue(entry),
             Op::Dequeue(id) => {
                 self.dequeued.push(*id);

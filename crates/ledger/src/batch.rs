@@ -196,6 +196,12 @@ pub enum Op {
         /// Nothing that begins below will be received any more.
         position: u64,
     },
+    /// Opens a pad without a witness that its store halted when it was restored: an operator's decision, after both
+    /// lanes were moved beyond everything that may have been used since.
+    Reopen {
+        /// The right to do so.
+        fence: Fence,
+    },
     /// Writes down something to be done elsewhere.
     Enqueue(OutboxEntry),
     /// Strikes it off when it was done.

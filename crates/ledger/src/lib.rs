@@ -23,6 +23,8 @@ pub mod material;
 mod memory;
 #[cfg(feature = "std")]
 mod pad;
+#[cfg(feature = "qkd")]
+pub mod qkd;
 pub mod sequence;
 #[cfg(feature = "std")]
 mod source;

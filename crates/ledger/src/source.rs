@@ -107,6 +107,10 @@ pub enum SourceError {
     Ended,
     /// What it gave is no random bytes: 32 zeros in a row.
     NotRandom,
+    /// What it gave is not in its format.
+    Malformed,
+    /// It gave a key that it had given before.
+    Repeated,
     /// It could not be read.
     Io(std::io::Error),
 }
@@ -116,6 +120,8 @@ impl fmt::Display for SourceError {
         match self {
             Self::Ended => f.write_str("the source has too few bytes for this pad"),
             Self::NotRandom => f.write_str("the source gives zeros, not random bytes"),
+            Self::Malformed => f.write_str("what the source gave is not in its format"),
+            Self::Repeated => f.write_str("the source gave a key twice: its bytes are not to be trusted"),
             Self::Io(error) => write!(f, "the source cannot be read: {error}"),
         }
     }

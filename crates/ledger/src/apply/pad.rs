@@ -219,6 +219,19 @@ impl<T: Tables> Copy<'_, T> {
         Ok(Outcome::Created)
     }
 
+    /// Where there is a witness, nobody's word stands for its: such a pad is recovered.
+    pub(super) fn reopen(&mut self, fence: Fence) -> Judged<T, Outcome> {
+        let mut row = self.owned(fence)?;
+        match row.status {
+            PadStatus::Open => return Ok(Outcome::AlreadyExists),
+            PadStatus::RollbackSuspected if !row.witnessed => row.status = PadStatus::Open,
+            status => return Err(Refusal::NotOpen(status).into()),
+        }
+        self.pads.put(row);
+        self.record(Event::Status { pad: fence.pad, status: PadStatus::Open })?;
+        Ok(Outcome::Created)
+    }
+
     pub(super) fn adopt(
         &mut self,
         fence: Fence,

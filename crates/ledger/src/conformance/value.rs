@@ -184,8 +184,8 @@ pub(super) async fn statements<S: LedgerStore>(store: S) {
     assert_eq!(numbers(Some(account(USER)), 0, 3).await, [3, 5, 6], "opened, paid in, first fee");
     assert_eq!(numbers(Some(account(USER)), 14, 99).await, [15]);
     assert_eq!(numbers(Some(account(REFUND)), 0, 99).await, [4, 16]);
-    assert_eq!(numbers(Some(account(99)), 0, 99).await, []);
+    assert!(numbers(Some(account(99)), 0, 99).await.is_empty());
     assert_eq!(numbers(None, 14, 99).await, [15, 16]);
-    assert_eq!(numbers(None, u64::MAX, 99).await, []);
+    assert!(numbers(None, u64::MAX, 99).await.is_empty());
     audit(&store).await;
 }

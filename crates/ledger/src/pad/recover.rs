@@ -8,7 +8,7 @@ use crate::material::{PadHalf, PadMaterial};
 use crate::witness::{Body, OwnerSession};
 use crate::{
     Batch, BatchId, CommitError, Fence, Generation, Instance, LedgerStore, Op, Outcome, PadId, PadRow,
-    Refusal, Refused,
+    PadStatus, Refusal, Refused,
 };
 
 /// What an operator knows about a pad whose ledger, half or machine was restored from a copy.
@@ -62,6 +62,9 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         let receive = receive.max(floor(&half, row.receive.lane)).max(row.receive.end());
         let (generation, from) = (row.send.generation, row.send.reserved);
         let mut batch = Batch::new(UnixTime::now()).with(Op::Resync { fence, position: receive });
+        if row.status == PadStatus::RollbackSuspected && !row.witnessed {
+            batch.push(Op::Reopen { fence });
+        }
         if send > from {
             let batch_id = BatchId::generate(&mut OsRng);
             batch.push(Op::Reserve { fence, generation, from, to: send, batch: batch_id });

@@ -304,3 +304,68 @@ fn pulled_out_in_the_middle() {
         Err(MaterialError::Exists)
     ));
 }
+
+fn vector(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)).unwrap()
+}
+
+/// The files of the vectors, made by another implementation of `docs/pad-file.md` and `docs/bundle.md`.
+#[test]
+fn files_of_another_implementation() {
+    let folder = TempDir::new().unwrap();
+    let pads = Folder::new(folder.path());
+    let (new, used) = (vector("new.pad"), vector("used.pad"));
+    let id = PadId::from(<[u8; 16]>::try_from(&new[16..32]).unwrap());
+    for (bytes, instance, floor) in [(&new, false, 0), (&used, true, 1000)] {
+        fs::write(pads.path(id), bytes).unwrap();
+        let half = pads.take(id).unwrap();
+        assert_eq!((half.instance().is_some(), half.floor(0), half.floor(1)), (instance, floor, 0));
+        let header = half.header();
+        assert_eq!((header.lanes, header.value, header.witnessed), ([1500, 2600], Amount::new(500), false));
+        let mut lane = vec![0; 2600];
+        half.read(1, 0, &mut lane).unwrap();
+        assert_eq!(lane, bytes[16_384..]);
+    }
+    fs::remove_file(pads.path(id)).unwrap();
+    let path = folder.path().join("alice.bundle");
+    fs::write(&path, vector("alice.bundle")).unwrap();
+    let bundle = Bundle::open(&path).unwrap();
+    assert_eq!(
+        (bundle.connection().address(), bundle.connection().text()),
+        ("exchange.example:7000", "plug it in")
+    );
+    assert_eq!(bundle.install(&mut pads.sink()).unwrap(), id);
+    assert_eq!(fs::read(pads.path(id)).unwrap(), new, "the very same pad file");
+}
+
+#[test]
+fn pads_of_delivered_keys() {
+    use symbolon_ledger::qkd::QkdSource;
+    let folder = TempDir::new().unwrap();
+    let mut number = 0;
+    let deliver = || {
+        number += 1;
+        // Two keys of 48 bytes, which are no random ones.
+        let key = |n: u32| format!(r#"{{"key_ID":"key-{n}","key":"{}"}}"#, "AbCd".repeat(16));
+        Ok(format!(r#"{{"keys":[{},{}]}}"#, key(2 * number), key(2 * number + 1)).into_bytes())
+    };
+    let mut source = QkdSource::new(deliver);
+    let path = folder.path().join("a.pad");
+    Issue::new(4096).run(&mut source, &mut MemoryMaterial::new().sink(), &mut FileSink::at(&path)).unwrap();
+    assert_eq!(SinglePad::new(&path).header().unwrap().claim, Claim::Computational);
+    assert!(source.key_ids().count() >= 4096 / 48);
+    let again = || Ok(br#"{"keys":[{"key_ID":"one","key":"AbCdAbCd"}]}"#.to_vec());
+    let repeated = Issue::new(4096).run(
+        QkdSource::new(again),
+        &mut MemoryMaterial::new().sink(),
+        &mut FileSink::at("x"),
+    );
+    assert!(matches!(repeated, Err(IssueError::Source(SourceError::Repeated))), "no key twice");
+    for bad in [&b"{}"[..], b"[]", b"", br#"{"keys":[]}"#, br#"{"keys":[{"key_ID":"","key":"AAAA"}]}"#] {
+        assert!(matches!(symbolon_ledger::qkd::parse_container(bad), Err(SourceError::Malformed)));
+    }
+    for key in ["AAA", "AAA=\n", "A A A", "AB==", ""] {
+        let json = format!(r#"{{"keys":[{{"key_ID":"a","key":"{key}"}}]}}"#);
+        assert!(symbolon_ledger::qkd::parse_container(json.as_bytes()).is_err(), "{key}");
+    }
+}

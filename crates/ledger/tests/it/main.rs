@@ -10,6 +10,7 @@
 mod books;
 mod files;
 mod frames;
+mod fuzz;
 mod keys;
 mod kill;
 mod log_store;

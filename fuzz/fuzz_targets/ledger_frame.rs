@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../../crates/ledger/tests/it/fuzz/ledger_frame.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));
