@@ -145,21 +145,12 @@ pub fn seal(
 /// # Errors
 /// [`Rejected`] if it is malformed, forged, altered, or sealed under another root.
 pub fn open(root: &PairRoot, backend: Backend, message: &[u8]) -> Result<Opened, Rejected> {
-    let parts = Parts::split(message).map_err(|Malformed| Rejected)?;
-    let (key, commit) =
-        root.message_keys(&parts.header).map_err(|TooLong| Rejected)?.split::<32, COMMIT_LEN>();
-    // The commitment first: a message that opens under two keys is found here (C4).
-    if !bool::from(commit.expose().ct_eq(parts.commit)) {
-        return Err(Rejected);
-    }
-    let mut plaintext = Zeroizing::new(parts.body.to_vec());
-    OneTimeKey::new(backend, &key).open_in_place(parts.aad, &mut plaintext, parts.tag)?;
-    Ok(Opened::new(parts.header, plaintext))
+    Parts::split(message).map_err(|Malformed| Rejected)?.open(root, backend)
 }
 
 /// A sealed message cut at its joints.
-struct Parts<'a> {
-    header: Header,
+pub(crate) struct Parts<'a> {
+    pub(crate) header: Header,
     /// Header and commitment, as they are authenticated.
     aad: &'a [u8],
     commit: &'a [u8; COMMIT_LEN],
@@ -168,7 +159,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn split(message: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn split(message: &'a [u8]) -> Result<Self, Malformed> {
         if message.len() > MAX_MESSAGE_LEN {
             return Err(Malformed);
         }
@@ -189,5 +180,18 @@ impl<'a> Parts<'a> {
         let commit = aad.last_chunk().ok_or(Malformed)?;
         let (body, tag) = sealed.split_last_chunk().ok_or(Malformed)?;
         Ok(Self { header, aad, commit, body, tag })
+    }
+
+    /// As [`open`].
+    pub(crate) fn open(self, root: &PairRoot, backend: Backend) -> Result<Opened, Rejected> {
+        let (key, commit) =
+            root.message_keys(&self.header).map_err(|TooLong| Rejected)?.split::<32, COMMIT_LEN>();
+        // The commitment first: a message that opens under two keys is found here (C4).
+        if !bool::from(commit.expose().ct_eq(self.commit)) {
+            return Err(Rejected);
+        }
+        let mut plaintext = Zeroizing::new(self.body.to_vec());
+        OneTimeKey::new(backend, &key).open_in_place(self.aad, &mut plaintext, self.tag)?;
+        Ok(Opened::new(self.header, plaintext))
     }
 }

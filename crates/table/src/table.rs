@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::error::TableError;
 use crate::flight::Flights;
 use crate::inbox::Opened;
-use crate::message::{self, Header};
+use crate::message::{self, Header, Parts};
 use crate::own::{OwnKey, OwnKeys};
 use crate::pair::PairRoot;
 use crate::peer::{Opening, Peer, Sealing};
@@ -106,7 +106,8 @@ impl<D: Directory> Table<D> {
     /// A message that is not for us, or that names a key of ours that does not open, costs no curve arithmetic and
     /// no question to the directory.
     pub async fn open(&self, message: &[u8]) -> Result<Opened, TableError> {
-        let header = Header::read(message)?;
+        let parts = Parts::split(message)?;
+        let header = &parts.header;
         if header.recipient() != &self.id {
             return Err(TableError::Misaddressed(*header.recipient()));
         }
@@ -115,13 +116,13 @@ impl<D: Directory> Table<D> {
             self.opening_key(header.recipient_epoch(), now)?;
         }
         if let Some(held) = self.peers.get(header.sender())
-            && let Some(root) = opening_root(&held, &header, now)?
+            && let Some(root) = opening_root(&held, header, now)?
         {
-            return Ok(message::open(root, self.backend, message)?);
+            return Ok(parts.open(root, self.backend)?);
         }
-        let held = self.find(&header, now).await?;
-        let root = opening_root(&held, &header, now)?.ok_or(TableError::UnknownEpoch)?;
-        Ok(message::open(root, self.backend, message)?)
+        let held = self.find(header, now).await?;
+        let root = opening_root(&held, header, now)?.ok_or(TableError::UnknownEpoch)?;
+        Ok(parts.open(root, self.backend)?)
     }
 
     /// Takes the change of `peer` whose record has the hash `head`, which was compared out of band. Answers whether
