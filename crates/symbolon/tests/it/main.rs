@@ -1,6 +1,15 @@
 //! Integration tests of the facade: real sockets, a real database, and everything that can go wrong in between.
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::panic_in_result_fn,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    reason = "tests may panic, and have std"
+)]
 
 mod documents;
+mod fuzz;
 mod hostile;
 mod mail;
 mod pads;
