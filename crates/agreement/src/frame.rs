@@ -160,8 +160,9 @@ impl Deframer {
             Some(&[_, high, low]) => usize::from(u16::from_be_bytes([high, low])),
             None => 0,
         };
-        let whole = len.saturating_add(HEADER_LEN).max(ROOM);
-        self.buffer.reserve(whole.saturating_sub(self.buffer.len()).max(ROOM / 2));
+        // The same for the same lengths, however the stream is cut: then a stream of them allocates once.
+        let whole = len.saturating_add(HEADER_LEN).max(ROOM).saturating_add(ROOM);
+        self.buffer.reserve(whole.saturating_sub(self.buffer.len()));
         &mut self.buffer
     }
 }
