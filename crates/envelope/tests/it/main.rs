@@ -12,6 +12,7 @@
 )]
 
 mod custodian;
+mod faults;
 mod fuzz;
 mod hostile;
 mod interop;
