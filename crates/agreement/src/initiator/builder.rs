@@ -72,7 +72,7 @@ impl<'k> InitiatorBuilder<'k> {
     /// The responder's key will be looked at when it has come.
     ///
     /// # Security
-    /// Then nothing says whom the first message reached. Whatever follows waits for [`Unverified::verify`].
+    /// Then nothing says whom the first message reached. Whatever follows waits for [`Unverified::verify`](super::Unverified::verify).
     pub fn unpinned(self) -> InitiatorBuilder<'k, Unpinned> {
         self.trust(Unpinned)
     }
@@ -92,8 +92,9 @@ impl<'k, T> InitiatorBuilder<'k, T> {
     /// Falls back to X25519 alone where the responder says that it has no ML-KEM-768.
     ///
     /// # Security
-    /// Nothing authenticates a refusal when it comes: whoever stands in between can enforce the weaker suite (though
-    /// not hide that it did so: both hellos are in the transcript, and [`Context::suite`] shows it).
+    /// Nothing authenticates a refusal when it comes. But both ends hash it and the refused hello before the retry: who
+    /// forges one to a responder that has the hybrid suite gets no session made, only this attempt to fail.
+    /// [`Context::suite`](crate::Context::suite) says what came about.
     pub const fn allow_classical(mut self) -> Self {
         self.settings.allow_classical = true;
         self
