@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use symbolon_envelope::{Change, Payload, PayloadId, Record, RecordId, Records, Upload};
 use symbolon_keys::{Epoch, Id, UnixTime};
 use symbolon_ledger::{
-    Batch, Generation, Instance, Lease, LedgerStore, Op, PadId, PadMode, PadRow, PadStatus, ReceiveRow,
-    SendRow,
+    Batch, BatchId, Fence, Generation, Instance, Lease, LedgerStore, Op, OwnerId, PadId, PadMode, PadRow,
+    PadStatus, ReceiveRow, SendRow,
 };
 use symbolon_store::{AttachError, Restored, Sqlite};
 use symbolon_table::{InboxStore, MessageId};
@@ -105,6 +105,35 @@ async fn a_backup_is_attached_as_a_restore_only() {
     );
     let restored = reopen(restored).await;
     assert!(remember(&restored, 2).await, "what came after the copy is not in it");
+}
+
+#[tokio::test]
+async fn a_restored_pad_sends_nothing_until_an_operator_vouches_for_it() {
+    let place = Place::new();
+    let store = place.fresh().await;
+    let commit = async |store: &Sqlite, op| store.commit(Batch::new(UnixTime::from_secs(1)).with(op)).await;
+    let witnessed = PadRow { id: PadId::from([9; 16]), witnessed: true, ..pad() };
+    for row in [pad(), witnessed.clone()] {
+        commit(&store, Op::Provision(row)).await.unwrap();
+    }
+    let copy = place.path("backup.db");
+    store.backup(&copy).await.unwrap();
+    let store = Sqlite::attach_after_restore(&copy).await.unwrap();
+    for (row, may) in [(pad(), true), (witnessed, false)] {
+        let (owner, until) = (OwnerId::from([1; 16]), UnixTime::from_secs(9));
+        let attach = Op::Attach { pad: row.id, instance: row.instance, owner, until, takeover: true };
+        commit(&store, attach).await.unwrap();
+        let (fence, batch) = (Fence { pad: row.id, epoch: 1 }, BatchId::from([2; 16]));
+        let reserve = || Op::Reserve { fence, generation: row.send.generation, from: 0, to: 64, batch };
+        let halted = commit(&store, reserve()).await.unwrap_err();
+        assert!(halted.to_string().contains("older than what the peer has seen"), "{halted}");
+        assert_eq!(
+            commit(&store, Op::Reopen { fence }).await.is_ok(),
+            may,
+            "a witness is asked, not overruled"
+        );
+        assert_eq!(commit(&store, reserve()).await.is_ok(), may);
+    }
 }
 
 #[tokio::test]
