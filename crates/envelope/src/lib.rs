@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "tokio")]
+mod aio;
 mod armor;
 #[cfg(feature = "std")]
 mod armor_io;

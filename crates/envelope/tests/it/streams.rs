@@ -195,3 +195,17 @@ fn armor_goes_on_and_off() {
     let refused = Seal::to(&[]).writer(io::sink()).unwrap_err();
     assert_eq!(refused.get_ref().unwrap().downcast_ref(), Some(&SealError::NoRecipients));
 }
+
+#[tokio::test]
+async fn asynchronous_streams_are_the_same() {
+    let key = UserKey::generate(&mut rng(1));
+    for size in SIZES {
+        let (plain, mut sealed, mut out) = (bytes(size), Vec::new(), Vec::new());
+        let seal = Seal::to(&[&key.up()]).copy_async(&mut &plain[..], &mut sealed).await;
+        assert_eq!(seal.unwrap(), size as u64);
+        Open::with(&[&key.up()]).copy_async(&mut &sealed[..], &mut out).await.unwrap();
+        assert!(out == plain);
+        let cut = &sealed[..sealed.len() - 1];
+        assert!(Open::with(&[&key.up()]).copy_async(&mut &cut[..], &mut out).await.is_err());
+    }
+}

@@ -155,6 +155,14 @@ fn as_reader(case: &Case, open: &Open<'_>, size: usize) -> Outcome {
     (out, outcome.map(|_| ()).map_err(failure))
 }
 
+fn asynchronous(case: &Case, open: &Open<'_>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut out = Vec::new();
+    let outcome = runtime.block_on(open.copy_async(&mut &case.file[..], &mut out));
+    let failure = |error: io::Error| Failure::Open(OpenError::from_io(&error).unwrap());
+    (out, outcome.map(|_| ()).map_err(failure))
+}
+
 /// From the middle: opening verifies the last chunk, so nothing is released of what does not end well.
 fn by_seeking(case: &Case, open: &Open<'_>) -> Outcome {
     let mut out = Vec::new();
@@ -216,6 +224,7 @@ fn every_file_in_every_way() {
         check(case, "slow reader", &as_reader(case, &open, 1));
         check(case, "two threads", &as_reader(case, &open.clone().threads(2), 70_000));
         if !case.armored {
+            check(case, "async", &asynchronous(case, &open));
             check(case, "seek", &by_seeking(case, &open));
         }
         runs += 1;
