@@ -7,16 +7,18 @@ use symbolon_agreement::net::{self, Assigned, ConnectError, Session, SessionErro
 use symbolon_keys::{Id, Identity, NoisePublicKey};
 use tokio::net::ToSocketAddrs;
 
-use crate::protocol::{Refusal, Reply, Request};
+use crate::protocol::{Refusal, RefusalCode, Reply, Request};
 
 mod directory;
 mod documents;
+mod follow;
 mod link;
 mod mail;
 mod pads;
 
 pub use directory::RemoteDirectory;
 pub use documents::Document;
+pub use follow::Follow;
 pub use mail::{Letters, Pushed};
 pub use pads::{Answer, PadClient, PadError, Quote};
 
@@ -138,6 +140,17 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the same may succeed over another session, later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect(ConnectError::Agreement(_)) => false,
+            Self::Connect(_) | Self::Session(_) | Self::Closed | Self::Interrupted => true,
+            Self::Refused(refusal) => refusal.code() == RefusalCode::Unavailable,
+            _ => false,
+        }
+    }
+
     pub(crate) fn invalid(error: impl core::error::Error + Send + Sync + 'static) -> Self {
         Self::Invalid(Box::new(error))
     }

@@ -13,12 +13,13 @@ mod voucher;
 // The public interface is:
 pub use calculation::{Calculate, Calculation, MAX_NUMBERS, Operation};
 pub use client::{
-    Answer, Client, ClientError, Document, Letters, PadClient, PadError, Pushed, Quote, RemoteDirectory,
+    Answer, Client, ClientError, Document, Follow, Letters, PadClient, PadError, Pushed, Quote,
+    RemoteDirectory,
 };
 pub use folder::{FolderError, ServerFolder};
 pub use protocol::{Refusal, RefusalCode};
 pub use server::{Books, Operator, OperatorError, Server, ServerBuilder, ServerError};
-pub use service::{Ask, Performed, Service, ServiceError};
+pub use service::{Ask, Performed, Process, Service, ServiceError};
 pub use voucher::{InvalidVoucher, Purchase, Voucher};
 // The crates that this one composes, and what is used most of them:
 pub use symbolon_agreement as agreement;

@@ -143,6 +143,18 @@ pub(crate) enum Request {
     /// A message to the witness of the client's lane of a pad (C3w). Who may is told by its authentication; no login.
     #[n(17)]
     Witness(#[n(0)] PadRef, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>),
+    /// *(login)* Has a document processed, by name and instruction, and the result sealed for a user (E7).
+    #[n(18)]
+    Process(
+        #[n(0)] RecordRef,
+        #[n(1)] String,
+        #[n(2)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+        #[n(3)]
+        #[cbor(with = "id")]
+        Id,
+    ),
 }
 
 /// What is answered; one for each request, unless it says otherwise.

@@ -1,5 +1,6 @@
 //! The server: sessions on one side, the engines of the domain crates over one store on the other.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
@@ -13,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::folder::ServerFolder;
-use crate::service::{Service, Services};
+use crate::service::{Process, Service, Services};
 
 mod connection;
 mod documents;
@@ -37,6 +38,9 @@ const MAX_SESSIONS: (usize, usize) = (1024, 128);
 
 /// The most bytes of one document, sealed, unless [`ServerBuilder::max_document`] says otherwise.
 const MAX_DOCUMENT: u64 = 16 << 30;
+
+/// What a server does with documents, by name.
+type Processes = BTreeMap<&'static str, Arc<dyn Process>>;
 
 /// A server, listening. [`Server::run`] serves; before that nobody is answered.
 ///
@@ -69,6 +73,7 @@ pub struct ServerBuilder {
     identity: Identity,
     folder: ServerFolder,
     services: Services,
+    processes: Processes,
     policy: Policy,
     realm: Option<Id>,
     pad_price: Amount,
@@ -80,6 +85,12 @@ impl ServerBuilder {
     /// Offers `service`; one of the same name is replaced.
     pub fn service(mut self, service: impl Service) -> Self {
         self.services.add(service);
+        self
+    }
+
+    /// Offers to process documents; one of the same name is replaced.
+    pub fn process(mut self, process: impl Process) -> Self {
+        self.processes.insert(process.name(), Arc::new(process));
         self
     }
 
@@ -137,6 +148,7 @@ impl Server {
             identity,
             folder,
             services: Services::default(),
+            processes: Processes::new(),
             policy: Policy::default(),
             realm: None,
             pad_price: Amount::ZERO,

@@ -6,7 +6,9 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
+use symbolon_envelope::Context;
 use symbolon_ledger::Amount;
+use zeroize::Zeroizing;
 
 /// A service that the server performs against value.
 ///
@@ -33,6 +35,26 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// [`ServiceError`]; then what was reserved is released, and nothing is charged.
     fn perform(&self, request: &[u8]) -> impl Future<Output = Result<Performed, ServiceError>> + Send;
+}
+
+/// What a server does with a document on its user's instruction (E7): the result goes out sealed, to that user or another.
+///
+/// # Security
+/// It sees the plaintext, as the custodian's trust allows. Both buffers are wiped; whatever else it makes is its own care.
+pub trait Process: Send + Sync + 'static {
+    /// The name by which it is asked for.
+    fn name(&self) -> &'static str;
+
+    /// Makes the result. It is called with the whole document, verified to its end, where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; nothing is delivered then.
+    fn process(
+        &self,
+        context: &Context,
+        instruction: &[u8],
+        document: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, ServiceError>;
 }
 
 /// An answer, what it costs, and what else is to happen once it is committed.

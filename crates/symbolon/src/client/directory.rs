@@ -31,22 +31,42 @@ impl Client {
             Some(_) => return Err(ClientError::Taken(id)),
             None => {}
         }
-        let public = identity.public();
-        let mut keys = PublicKeys::new(*public.table_key(), *public.verifying_key());
-        keys.age = Some(*public.age_key());
-        keys.noise = Some(*public.noise_key());
-        let now = UnixTime::now();
-        let from = UnixTime::from_secs(now.as_secs().saturating_sub(SKEW));
-        let statement = Statement::new(id, keys, from, now.saturating_add(VALIDITY));
-        let signing = identity.signing_key();
-        let record = statement.first(&signing).map_err(ClientError::invalid)?;
+        let record = statement(id, identity).first(&identity.signing_key()).map_err(ClientError::invalid)?;
+        self.present(record, identity).await
+    }
 
-        let challenge = match self.link.ask(Request::BeginRegistration(id)).await? {
+    /// Changes the keys of `id` from those of `old` to those of `new` (T13), and names the other ids of the same person.
+    /// With the same identity twice, only the names change: two devices are linked when each names the other.
+    ///
+    /// # Errors
+    /// [`ClientError::Taken`] if the newest record of `id` is not that of `old`.
+    pub async fn change_keys(
+        &self,
+        id: Id,
+        old: &Identity,
+        new: &Identity,
+        linked: &[Id],
+    ) -> Result<Record, ClientError> {
+        let previous = self.record(id).await?.ok_or(ClientError::Taken(id))?;
+        if previous.keys().verifying != *old.public().verifying_key() {
+            return Err(ClientError::Taken(id));
+        }
+        let mut statement = statement(id, new);
+        statement.linked = linked.to_vec();
+        statement.linked.sort_unstable();
+        let record = statement.next(&previous, &old.signing_key(), &new.signing_key());
+        self.present(record.map_err(ClientError::invalid)?, new).await
+    }
+
+    /// Presents a record with the proof that its private keys are held.
+    async fn present(&self, record: Record, identity: &Identity) -> Result<Record, ClientError> {
+        let challenge = match self.link.ask(Request::BeginRegistration(*record.id())).await? {
             Reply::Challenge(bytes) => Challenge::from_bytes(&bytes).map_err(ClientError::invalid)?,
             other => return unexpected(&other),
         };
-        let registration =
-            challenge.answer(record, &identity.table_key(), &signing).map_err(ClientError::invalid)?;
+        let registration = challenge
+            .answer(record, &identity.table_key(), &identity.signing_key())
+            .map_err(ClientError::invalid)?;
         let stored = records(self.link.ask(Request::Register(registration.to_bytes())).await?)?;
         match <[_; 1]>::try_from(stored) {
             Ok([Some(stored)]) if stored == *registration.record() => Ok(stored),
@@ -74,6 +94,17 @@ impl Client {
     pub fn directory(&self) -> RemoteDirectory {
         RemoteDirectory(Arc::clone(&self.link))
     }
+}
+
+/// What `id` says of its keys, from now on.
+fn statement(id: Id, identity: &Identity) -> Statement {
+    let public = identity.public();
+    let mut keys = PublicKeys::new(*public.table_key(), *public.verifying_key());
+    keys.age = Some(*public.age_key());
+    keys.noise = Some(*public.noise_key());
+    let now = UnixTime::now();
+    let from = UnixTime::from_secs(now.as_secs().saturating_sub(SKEW));
+    Statement::new(id, keys, from, now.saturating_add(VALIDITY))
 }
 
 /// The server's directory, asked over a session.

@@ -97,13 +97,41 @@ impl Client {
         record: RecordId,
         mut out: impl AsyncWrite + Unpin,
     ) -> Result<Document, ClientError> {
+        self.receive(Request::Get(RecordRef(*record.as_bytes())), key, (realm, record), &mut out).await
+    }
+
+    /// Has the server process a document by one of its processes, with an instruction, and writes the result, sealed
+    /// for `to` and opened with their `key`, to `out` (E7).
+    ///
+    /// # Errors
+    /// As for [`Self::get`]; [`ClientError::Refused`] with [`Service`](crate::RefusalCode::Service) if the process
+    /// refuses.
+    pub async fn process(
+        &self,
+        (to, key): (Id, &UserKey),
+        (realm, record): (Id, RecordId),
+        (name, instruction): (&str, &[u8]),
+        mut out: impl AsyncWrite + Unpin,
+    ) -> Result<Document, ClientError> {
+        let request = Request::Process(RecordRef(*record.as_bytes()), name.into(), instruction.to_vec(), to);
+        self.receive(request, key, (realm, record), &mut out).await
+    }
+
+    /// Asks for an envelope, and opens it as it comes.
+    async fn receive(
+        &self,
+        request: Request,
+        key: &UserKey,
+        (realm, record): (Id, RecordId),
+        out: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<Document, ClientError> {
         let down = key.down();
         let identities: [&dyn symbolon_envelope::Identity; 1] = [&down];
         let mut opening =
             Open::with(&identities).expect(Expect::context().realm(realm).record(record)).begin();
         let mut wire = self.link.begin().await?;
         let received = async {
-            let number = wire.request(Request::Get(RecordRef(*record.as_bytes()))).await?;
+            let number = wire.request(request).await?;
             let Reply::Follows(_) = wire.reply(number).await? else {
                 return Err(ClientError::Protocol("an answer of another kind"));
             };

@@ -113,6 +113,17 @@ impl Connection {
             }
             Request::Put(record, replaces) => self.put(number, record, replaces).await,
             Request::Get(record) => self.get(number, record).await,
+            Request::Process(record, name, instruction, to) => {
+                let exchange = Arc::clone(&self.exchange);
+                let result = match self.user() {
+                    Ok(user) => exchange.process(record, user, (&name, instruction), to).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match result {
+                    Ok(sealed) => self.deliver(number, &sealed).await,
+                    Err(refusal) => self.answer(number, Err(refusal)).await,
+                }
+            }
             Request::BuyPad(voucher, purchase, bytes) => {
                 self.sell(number, Voucher::from(Secret::from(voucher)), purchase, bytes).await
             }
@@ -156,6 +167,7 @@ impl Connection {
             Request::Revoke(record, from) => exchange.revoke(record, self.user()?, from).await,
             Request::VerifyProfile(_)
             | Request::Frame(_)
+            | Request::Process(..)
             | Request::Put(..)
             | Request::Get(_)
             | Request::BuyPad(..)
@@ -239,6 +251,15 @@ impl Connection {
                 }
                 Err(error) => return self.answer(number, Err(refused(error))).await,
             }
+        }
+        self.send(&ToClient::End(number)).await
+    }
+
+    /// Sends an envelope that is in memory.
+    async fn deliver(&mut self, number: u64, sealed: &[u8]) -> Result<(), End> {
+        self.answer(number, Ok(Reply::Follows(u64::try_from(sealed.len()).unwrap_or(u64::MAX)))).await?;
+        for piece in sealed.chunks(MAX_CHUNK) {
+            self.send(&ToClient::Data(number, piece.to_vec())).await?;
         }
         self.send(&ToClient::End(number)).await
     }

@@ -9,11 +9,15 @@ use symbolon_keys::{Backend, Id, Identity, RootKey, Secret, extract, label};
 use symbolon_ledger::Amount;
 use symbolon_store::AnyStore;
 use symbolon_table::{DirectoryServer, Mailbox, MailboxLimits};
+use tokio::sync::Semaphore;
 
 use super::pads::Pads;
-use super::{ServerBuilder, ServerError};
+use super::{Processes, ServerBuilder, ServerError};
 use crate::protocol::{MAX_LETTER, Refusal, RefusalCode};
 use crate::service::Services;
+
+/// The most documents processed at once: each takes up to twice 64 MiB.
+const MAX_PROCESSING: usize = 4;
 
 /// The realm of a server that was given none.
 const DEFAULT_REALM: &str = "exchange";
@@ -26,6 +30,9 @@ pub(super) struct Exchange {
     pub(super) custodian: Custodian<AnyStore, AnyStore>,
     pub(super) pads: Pads,
     pub(super) services: Services,
+    pub(super) processes: Processes,
+    /// Each document that is processed is in memory, and its result: so many at once.
+    pub(super) processing: Semaphore,
     pub(super) realm: Id,
     /// For each KiB of a pad.
     pub(super) pad_price: Amount,
@@ -34,7 +41,17 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(builder: ServerBuilder) -> Result<Self, ServerError> {
-        let ServerBuilder { store, identity, folder, services, realm, pad_price, max_document, .. } = builder;
+        let ServerBuilder {
+            store,
+            identity,
+            folder,
+            services,
+            processes,
+            realm,
+            pad_price,
+            max_document,
+            ..
+        } = builder;
         let secrets = Secrets::of(&identity);
         let realm = realm.map_or_else(|| DEFAULT_REALM.parse(), Ok).map_err(|_| ServerError::Identity)?;
         let pads = Pads::new(store.clone(), folder.pads());
@@ -51,6 +68,8 @@ impl Exchange {
             custodian: Custodian::new(realm, folder.into_ring(), store.clone(), store.clone()).audit(record),
             pads,
             services,
+            processes,
+            processing: Semaphore::new(MAX_PROCESSING),
             realm,
             pad_price,
             max_document,

@@ -3,7 +3,8 @@
 use symbolon::envelope::{Context, RecordId, UserKey, UserParameters};
 use symbolon::keys::passphrase::Passphrase;
 use symbolon::keys::{Epoch, OsRng};
-use symbolon::{Client, ClientError, RefusalCode};
+use symbolon::{Client, ClientError, Process, RefusalCode, ServiceError};
+use zeroize::Zeroizing;
 
 use crate::world::{User, World};
 
@@ -154,4 +155,54 @@ async fn a_document_has_a_largest_size() {
     assert!(!matches!(large, ClientError::Io(_)), "{large}");
     let a = world.login(&alice).await;
     assert_eq!(a.put(&mine, &context, None, &vec![7; 90_000][..]).await.unwrap(), 1);
+}
+
+/// Counts the bytes that the instruction names.
+struct Count;
+
+impl Process for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+
+    fn process(
+        &self,
+        _: &Context,
+        instruction: &[u8],
+        document: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
+        let [byte] = instruction else { return Err(ServiceError::Malformed("name one byte")) };
+        let count = document.iter().filter(|at| *at == byte).count();
+        Ok(Zeroizing::new(count.to_string().into_bytes()))
+    }
+}
+
+// proves E7
+#[tokio::test]
+async fn processed_by_instruction_and_delivered_to_either() {
+    let world = World::with(|server| server.process(Count)).await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let (bob, b, theirs) = enrolled(&world, "bob").await;
+    let realm = world.operator.realm();
+    let record = RecordId::generate(&mut OsRng);
+    let document = b"banana".repeat(40_000);
+    a.put(&mine, &Context::new(realm, record, alice.id), None, &document[..]).await.unwrap();
+
+    let mut result = Vec::new();
+    a.process((alice.id, &mine), (realm, record), ("count", b"a"), &mut result).await.unwrap();
+    assert_eq!(result, b"120000");
+    // For bob, at alice's instruction; bob himself may not ask before he is granted it.
+    let refusals = [
+        a.process((alice.id, &mine), (realm, record), ("count", b"ab"), &mut Vec::new()).await.unwrap_err(),
+        a.process((alice.id, &mine), (realm, record), ("unheard-of", b""), &mut Vec::new())
+            .await
+            .unwrap_err(),
+    ];
+    assert!(refusals.iter().all(|error| refused(error) == Some(RefusalCode::Service)));
+    let not_yet = b.process((bob.id, &theirs), (realm, record), ("count", b"n"), &mut Vec::new()).await;
+    assert_eq!(refused(&not_yet.unwrap_err()), Some(RefusalCode::Denied));
+    a.grant(record, bob.id).await.unwrap();
+    let mut result = Vec::new();
+    b.process((bob.id, &theirs), (realm, record), ("count", b"n"), &mut result).await.unwrap();
+    assert_eq!(result, b"80000");
 }

@@ -1,7 +1,11 @@
 //! Registration and mail.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use symbolon::keys::UnixTime;
 use symbolon::table::{Inbox, InboxError, Table, TableError};
-use symbolon::{Client, ClientError, RefusalCode};
+use symbolon::{Client, ClientError, Follow, RefusalCode};
 
 use crate::world::{User, World};
 
@@ -143,4 +147,65 @@ async fn profiles_are_compared_and_a_mismatch_ends_the_session() {
     assert!(matches!(client.record(alice.id).await, Err(ClientError::Closed)), "the session is over");
     let nobody = world.login(&User::new("bob")).await;
     assert_eq!(refused(&nobody.verify_profile(b"").await.unwrap_err()), Some(RefusalCode::Denied));
+}
+
+// proves T10
+#[tokio::test]
+async fn push_goes_on_through_a_restart() {
+    let mut world = World::new().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    let (a, b) = (world.login(&alice).await, world.login(&bob).await);
+    drop(b);
+    let addr = Arc::new(Mutex::new(world.addr));
+    let (at, key, me) = (Arc::clone(&addr), world.key, Arc::new(bob));
+    let recipient = me.id;
+    let mut follow = Follow::new(recipient, None, move || {
+        let (at, me) = (*at.lock().unwrap(), Arc::clone(&me));
+        async move {
+            let client = Client::connect(at, &me.identity, key).await?;
+            client.login(me.id).await?;
+            Ok(client)
+        }
+    });
+    let sealed = table(&alice, &a).seal(&recipient, b"before").await.unwrap();
+    a.deposit(&sealed).await.unwrap();
+    assert_eq!(follow.next().await.unwrap().1, sealed);
+
+    world.restart().await;
+    *addr.lock().unwrap() = world.addr;
+    let a = world.connect(&alice).await;
+    a.login(alice.id).await.unwrap();
+    let after = table(&alice, &a).seal(&recipient, b"after").await.unwrap();
+    a.deposit(&after).await.unwrap();
+    assert_eq!(follow.next().await.unwrap().1, after, "the first is not given again");
+    assert!(follow.cursor().is_some());
+}
+
+// proves T13
+#[tokio::test]
+async fn keys_change_and_devices_are_linked() {
+    let world = World::new().await;
+    let (phone, laptop) = (User::new("alice-phone"), User::new("alice-laptop"));
+    let (p, l) = (world.login(&phone).await, world.login(&laptop).await);
+    let one = p.change_keys(phone.id, &phone.identity, &phone.identity, &[laptop.id]).await.unwrap();
+    let two = l.record(laptop.id).await.unwrap().unwrap();
+    assert!(!one.is_linked_with(&two), "a link holds when both say so");
+    let two = l.change_keys(laptop.id, &laptop.identity, &laptop.identity, &[phone.id]).await.unwrap();
+    assert!(one.is_linked_with(&two));
+
+    // New keys, signed by the old ones. A message sealed just before still opens; the login follows the record.
+    let bob = User::new("bob");
+    let b = world.login(&bob).await;
+    let sealed = table(&bob, &b).seal(&phone.id, b"just before").await.unwrap();
+    let new = User::new("new").identity;
+    let changed = p.change_keys(phone.id, &phone.identity, &new, &[laptop.id]).await.unwrap();
+    let mine = Table::builder(phone.id, phone.identity.table_key(), p.directory()).epoch(one.epoch()).build();
+    let until = UnixTime::now().saturating_add(Duration::from_secs(60));
+    mine.rotate(new.table_key(), changed.epoch(), until).unwrap();
+    assert_eq!(mine.open(&sealed).await.unwrap().accept_replays().plaintext(), b"just before");
+    let stale = world.connect(&phone).await.login(phone.id).await.unwrap_err();
+    assert_eq!(refused(&stale), Some(RefusalCode::Denied), "the old key logs nobody in");
+    let thief =
+        p.change_keys(phone.id, &phone.identity, &User::new("thief").identity, &[]).await.unwrap_err();
+    assert!(matches!(thief, ClientError::Taken(_)), "{thief}");
 }

@@ -51,6 +51,7 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         Request::Grant(RecordRef(name), id()),
         Request::Revoke(RecordRef(name), id()),
         Request::Witness(PadRef(name), bytes()),
+        Request::Process(RecordRef(name), "count".into(), bytes(), id()),
     ];
     let replies = vec![
         Reply::Done,
