@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod interop;
 mod keys;
+mod messages;
 mod stores;
 mod streams;
 mod support;
