@@ -9,8 +9,10 @@ use symbolon_keys::passphrase::{Argon2Params, Passphrase, protect};
 use symbolon_keys::{OsRng, Secret, TAG_LEN};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "passphrase")]
+use super::PROTECTED;
 use super::content::Content;
-use super::{BundleError, CHUNK, Chunks, Connection, MAGIC, PREFIX_LEN, PROTECTED, VERSION};
+use super::{BundleError, CHUNK, Chunks, Connection, MAGIC, PREFIX_LEN, VERSION};
 use crate::frame::widen;
 use crate::issue::PadSink;
 use crate::material::new_file::NewFile;
