@@ -53,10 +53,17 @@ impl Suite {
 }
 
 /// What an initiator sent in its first message. Its bytes come out only by a name that says what they are worth.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct EarlyPayload<'a> {
     bytes: &'a [u8],
     level: Level,
+}
+
+impl fmt::Debug for EarlyPayload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, level } = self;
+        write!(f, "EarlyPayload({} bytes, {level:?})", bytes.len())
+    }
 }
 
 impl<'a> EarlyPayload<'a> {

@@ -232,7 +232,6 @@ impl Retried {
 
 /// A first message that was taken, to be answered.
 #[must_use]
-#[derive(Debug)]
 pub struct Received {
     responder: Responder,
     handshake: HandshakeState<'static>,
@@ -287,6 +286,17 @@ impl Received {
         let m2 = handshake.write_message(&assignment.to_bytes()?, rng)?;
         let ticket = Ticket::new(assignment, handshake, suite, responder, now)?;
         Ok((m2, ticket))
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { responder: _, handshake, suite, early } = self;
+        f.debug_struct("Received")
+            .field("suite", suite)
+            .field("handshake", handshake)
+            .field("early_bytes", &early.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,6 @@ use crate::responder::GuessableKey;
 use crate::suite::Suite;
 
 /// What is said about a handshake before it starts, keys aside.
-#[derive(Debug)]
 pub(super) struct Settings {
     pub(super) base: Suite,
     pub(super) hybrid: bool,
@@ -22,6 +21,19 @@ pub(super) struct Settings {
     pub(super) psk_place: Option<u8>,
     pub(super) backend: Backend,
     pub(super) early: Vec<u8>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base, hybrid, allow_classical, psk_place, backend, early } = self;
+        f.debug_struct("Settings")
+            .field("suite", &base.hybrid(*hybrid))
+            .field("allow_classical", allow_classical)
+            .field("psk_place", psk_place)
+            .field("backend", backend)
+            .field("early_bytes", &early.len())
+            .finish()
+    }
 }
 
 /// The responder's key is known: whoever cannot prove to hold it is refused.

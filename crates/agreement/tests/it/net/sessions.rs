@@ -49,7 +49,7 @@ async fn messages_of_every_length_arrive_whole() {
     let (listener, server) = listen(Policy::default()).await;
     echo(&listener);
     let mut session = net::connect(listener.local_addr(), &key(), server).await.unwrap();
-    for len in [0_usize, 1, 65_517, 65_518, 65_519, 200_000, 2 * 65_518] {
+    for len in [0_usize, 1, 65_517, 65_518, 65_519, 65_535, 65_536, 200_000, 2 * 65_518] {
         let message: Vec<u8> = (0..len).map(|n| n as u8).collect();
         session.send(&message).await.unwrap();
         assert!(session.recv().await.unwrap().unwrap() == message, "{len}");

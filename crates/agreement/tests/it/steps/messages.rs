@@ -1,9 +1,12 @@
 //! Framing, records, and what errors say.
 
+use std::sync::Arc;
+
 use symbolon_agreement::{
-    AgreementError, ClaimError, Deframer, Established, FrameError, Kind, MAX_RECORD_LEN, Opened, RecordError,
-    Rekey, Suite,
+    AgreementError, ClaimError, Deframer, Established, FrameError, Initiator, Kind, MAX_RECORD_LEN, Opened,
+    RecordError, Rekey, Responder, Suite, Terms,
 };
+use symbolon_keys::{Backend, NoiseSecretKey, OsRng, Psk, Secret};
 
 use super::{NOW, PORT, World, prove};
 use crate::tampered;
@@ -122,6 +125,33 @@ fn a_message_spans_records_and_keys() {
     assert!(received == message && opener.is_ended());
     assert_eq!(rekeyed, 2);
     assert_eq!(opener.open(&mut [0; 17]), Err(RecordError::Ended));
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let key = |byte: u8| Arc::new(NoiseSecretKey::from_secret(Backend::best(), Secret::from([byte; 32])));
+    let psk = || Psk::from(Secret::from([173; 32]));
+    let responder =
+        Responder::new(key(171)).suites(&[Suite::IK.with_psk(2).unwrap()]).psk(move |_| Some(psk()));
+    let builder = Initiator::ik(key(172)).expect(*responder.public_key()).classical().psk(2, psk());
+    let builder = builder.replayable_early_payload(&[174; 20]);
+    let mut printed = format!("{responder:?} {builder:?}");
+    let mut i = builder.start(&mut OsRng).unwrap();
+    let received = responder.receive(i.body(), None).unwrap();
+    printed += &format!("{i:?} {received:?} {:?}", received.early_payload());
+    let (m2, mut ticket) = received.answer(Terms::new().port(40_123), NOW, &mut OsRng).unwrap();
+    let verified = i.receive(&m2).unwrap();
+    printed += &format!("{verified:?} {ticket:?}");
+    let (mut claim, _) = verified.claim().unwrap();
+    printed += &format!("{claim:?}");
+    let (mine, theirs) = prove(&mut claim, &mut ticket, PORT);
+    printed += &format!("{mine:?} {:?}", theirs.into_session(NOW));
+    for secret in ["171, 171", "172, 172", "173, 173", "174, 174"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    for secret in [171_u8, 172, 173, 174] {
+        assert!(!printed.contains(&format!("{secret:02x}").repeat(4)), "{printed}");
+    }
 }
 
 #[test]
