@@ -23,8 +23,8 @@ use symbolon::keys::{OsRng, UnixTime};
 use symbolon::ledger::material::FileHalf;
 use symbolon::ledger::witness::WitnessSession;
 use symbolon::ledger::{
-    AccountId, Amount, Batch, FileSink, GeneratorSource, Issue, LedgerStore, Op, Pad, PadError, PadMode, Policy,
-    Provision, Restored, Side, SinglePad, Tariff, Transfer, TransferId, WitnessLink,
+    AccountId, Amount, Batch, FileSink, GeneratorSource, Issue, LedgerStore, Op, Pad, PadError, PadMode,
+    Policy, Provision, Restored, Side, SinglePad, Tariff, Transfer, TransferId, WitnessLink,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -145,14 +145,16 @@ async fn run(command: Command) -> Outcome<()> {
             }
             let frame = pad.seal(&message).commit().await?;
             pipe.write(&frame)?;
-            Ok(drop(pad.detach().await?))
+            pad.detach().await?;
+            Ok(())
         }
         Command::Open { half, pipe } => {
             let frame = pipe.read()?;
             let pad = attach(&half.pad).await?;
             let message = pad.open(&frame).await?;
             pipe.write(&message)?;
-            Ok(drop(pad.detach().await?))
+            pad.detach().await?;
+            Ok(())
         }
         Command::Status { pad, json } => status(&pad, json).await,
         Command::Recover { half, send, receive } => recover(&half, send.zip(receive)).await,
@@ -220,7 +222,8 @@ async fn status(path: &Path, as_json: bool) -> Outcome<()> {
         Some(account) => ledger.account(account).await?.map(|account| account.balance.to_string()),
         None => None,
     };
-    let left = (row.send.len - row.send.reserved, row.receive.len - row.receive.end());
+    let left =
+        (row.send.len.saturating_sub(row.send.reserved), row.receive.len.saturating_sub(row.receive.end()));
     if as_json {
         let status = json!({
             "id": header.pad.to_string(), "mode": header.mode.code(), "lane": header.lane,
@@ -257,7 +260,8 @@ async fn recover(half: &Half, untouched: Option<(u64, u64)>) -> Outcome<()> {
         (None, None) => return Err("say --peer, or both --send and --receive".into()),
     };
     println!("{} bytes or keys are left to send", pad.remaining().send);
-    Ok(drop(pad.detach().await?))
+    pad.detach().await?;
+    Ok(())
 }
 
 /// A witness in this very process: fine for a demonstration, and where both halves lie on one desk.
@@ -307,7 +311,9 @@ mod tests {
             fs::write(dir.join("message"), "hello").unwrap();
             for n in 0..3 {
                 pad(&format!("seal --pad DIR/a.pad --in DIR/message --out DIR/frame{n}"), dir).await.unwrap();
-                pad(&format!("open --pad DIR/b.pad --in DIR/frame{n} --out DIR/opened{n}"), dir).await.unwrap();
+                pad(&format!("open --pad DIR/b.pad --in DIR/frame{n} --out DIR/opened{n}"), dir)
+                    .await
+                    .unwrap();
                 assert_eq!(fs::read(dir.join(format!("opened{n}"))).unwrap(), b"hello");
                 let again = pad(&format!("open --pad DIR/b.pad --in DIR/frame{n}"), dir).await.unwrap_err();
                 assert!(again.to_string().contains("before"), "{again}");
