@@ -13,7 +13,8 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use symbolon_envelope::{
-    AgeIdentity, CHUNK, Context, Expect, Header, Identity, Open, Recipient, RecordId, Rewrap, Seal, ServerKeys, UserKey,
+    AgeIdentity, CHUNK, Context, Expect, Header, Identity, Open, Recipient, RecordId, Rewrap, Seal,
+    ServerKeys, UserKey,
 };
 use symbolon_keys::{AgeSecretKey, Backend, BufferedRng, OsRng};
 
@@ -37,7 +38,8 @@ fn bare(group: &mut BenchmarkGroup<'_, WallTime>, data: &[u8]) {
             for piece in data.chunks(CHUNK) {
                 let room = &mut chunk[..piece.len()];
                 room.copy_from_slice(piece);
-                let _ = black_box(portable.encrypt_inout_detached(&[0; 12].into(), b"", room.into()).unwrap());
+                let _ =
+                    black_box(portable.encrypt_inout_detached(&[0; 12].into(), b"", room.into()).unwrap());
             }
         });
     });
@@ -67,7 +69,8 @@ fn program(group: &mut BenchmarkGroup<'_, WallTime>, data: &[u8], seal: bool) {
     let run = || {
         let mut command = Command::new("age");
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let args = if seal { ["-r", &recipient, "plain"].to_vec() } else { ["-d", "-i", "key", "sealed"].to_vec() };
+        let args =
+            if seal { ["-r", &recipient, "plain"].to_vec() } else { ["-d", "-i", "key", "sealed"].to_vec() };
         command.args(args).status().is_ok_and(|status| status.success())
     };
     if !run() {
@@ -84,7 +87,9 @@ fn streams(c: &mut Criterion) {
         let data = vec![7; size];
         let mut group = c.benchmark_group("envelope/seal");
         group.throughput(Throughput::Bytes(size.try_into().unwrap())).sample_size(10);
-        for (&backend, threads) in Backend::ALL.iter().flat_map(|backend| [1, 2].map(|threads| (backend, threads))) {
+        for (&backend, threads) in
+            Backend::ALL.iter().flat_map(|backend| [1, 2].map(|threads| (backend, threads)))
+        {
             let seal = Seal::to(&recipients).backend(backend).threads(threads);
             group.bench_function(BenchmarkId::new(format!("{backend}-{threads}"), size), |b| {
                 b.iter(|| {
@@ -101,7 +106,9 @@ fn streams(c: &mut Criterion) {
         let mut group = c.benchmark_group("envelope/open");
         group.throughput(Throughput::Bytes(size.try_into().unwrap())).sample_size(10);
         let sealed = Seal::to(&recipients).bytes(&data).unwrap();
-        for (&backend, threads) in Backend::ALL.iter().flat_map(|backend| [1, 2].map(|threads| (backend, threads))) {
+        for (&backend, threads) in
+            Backend::ALL.iter().flat_map(|backend| [1, 2].map(|threads| (backend, threads)))
+        {
             let open = Open::with(&identities).backend(backend).threads(threads);
             group.bench_function(BenchmarkId::new(format!("{backend}-{threads}"), size), |b| {
                 b.iter(|| open.reader(black_box(&sealed[..])).unwrap().copy_to(&mut io::sink()).unwrap());
