@@ -2,6 +2,7 @@
 
 use core::future::Future;
 use core::net::SocketAddr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -105,7 +106,7 @@ impl Place<'_> {
         if !self.resumed {
             let secret = Secret::<16>::generate(&mut OsRng);
             let text: String = secret.expose().iter().map(|byte| format!("{byte:02x}")).collect();
-            std::fs::write(&path, text)?;
+            private(&path, text.as_bytes())?;
         }
         Ok(User {
             id: name.parse()?,
@@ -137,6 +138,15 @@ impl Place<'_> {
             ServerFolder::provision(path, identity)?
         })
     }
+}
+
+/// A new file that only its owner can read.
+fn private(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(options.open(path)?.write_all(content)?)
 }
 
 /// Whether `attempt` fails, and how.
