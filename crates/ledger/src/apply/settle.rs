@@ -28,7 +28,9 @@ impl<T: Tables> Copy<'_, T> {
             }
         }
         let ended = self.entries.iter().filter_map(|entry| match entry.event {
-            Event::Status { pad, status } if status != PadStatus::Open => Some(Outcome::Ended { pad, status }),
+            Event::Status { pad, status } if status != PadStatus::Open => {
+                Some(Outcome::Ended { pad, status })
+            }
             _ => None,
         });
         outcomes.extend(ended);
