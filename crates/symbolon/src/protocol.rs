@@ -305,35 +305,30 @@ pub enum RefusalCode {
 #[cbor(transparent)]
 pub(crate) struct Bytes(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) Vec<u8>);
 
-/// The name of a record: 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub(crate) struct RecordRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+/// Sixteen bytes, one type for each use.
+macro_rules! sixteen_bytes {
+    ($($(#[$doc:meta])+ $name:ident;)+) => {$(
+        $(#[$doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+        #[cbor(transparent)]
+        pub(crate) struct $name(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+    )+};
+}
 
-/// The name of a purchase: 16 bytes, random, made and kept by the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub(crate) struct PurchaseRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
-
-/// The name of a pad: 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub(crate) struct PadRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
-
-/// The name of a quote: the id of the hold behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub(crate) struct QuoteRef(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
-
-/// Minor units of value: 16 bytes, big-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub(crate) struct Units(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
-
-/// A salt: 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub(crate) struct Salt(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 16]);
+sixteen_bytes! {
+    /// The name of a record: 16 bytes.
+    RecordRef;
+    /// The name of a purchase: 16 bytes, random, made and kept by the client.
+    PurchaseRef;
+    /// The name of a pad: 16 bytes.
+    PadRef;
+    /// The name of a quote: the id of the hold behind it.
+    QuoteRef;
+    /// Minor units of value: 16 bytes, big-endian.
+    Units;
+    /// A salt: 16 bytes.
+    Salt;
+}
 
 /// Ids in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
