@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     /// The story holds, and a second run goes on where the first stopped.
-    // proves X1 X3
+    // proves A1 A2 A4 A6 T3 T4 T6 L28 E2 E11 X1 X3
     #[tokio::test]
     async fn twice() {
         let folder = tempfile::tempdir().unwrap();

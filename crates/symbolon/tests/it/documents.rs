@@ -3,6 +3,7 @@
 use symbolon::envelope::{Context, RecordId, UserKey, UserParameters};
 use symbolon::keys::passphrase::Passphrase;
 use symbolon::keys::{Epoch, OsRng};
+use symbolon::store::Options;
 use symbolon::{Client, ClientError, Process, RefusalCode, ServiceError};
 use zeroize::Zeroizing;
 
@@ -205,4 +206,26 @@ async fn processed_by_instruction_and_delivered_to_either() {
     let mut result = Vec::new();
     b.process((bob.id, &theirs), (realm, record), ("count", b"n"), &mut result).await.unwrap();
     assert_eq!(result, b"80000");
+}
+
+#[tokio::test]
+async fn a_full_disk_stores_nothing_and_loses_nothing() {
+    let world = World::on(Options::default().max_size(800_000), |server| server).await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let realm = world.operator.realm();
+    let document = vec![7; 50_000];
+    let mut stored = Vec::new();
+    let refusal = loop {
+        let record = RecordId::generate(&mut OsRng);
+        match a.put(&mine, &Context::new(realm, record, alice.id), None, &document[..]).await {
+            Ok(_) => stored.push(record),
+            Err(refusal) => break refusal,
+        }
+        assert!(stored.len() < 100, "the database does not grow beyond its limit");
+    };
+    assert_eq!(refused(&refusal), Some(RefusalCode::Unavailable), "{refusal}");
+    assert!(!stored.is_empty());
+    for record in stored {
+        assert_eq!(fetch(&world, &a, &mine, record).await.unwrap(), document);
+    }
 }

@@ -20,7 +20,7 @@ fn table(user: &User, client: &Client) -> Table<symbolon::RemoteDirectory> {
     Table::new(user.id, user.identity.table_key(), client.directory())
 }
 
-// proves T1 T2 T5 T7 T8 T9 T11 T12
+// proves T1 T2 T5 T6 T7 T8 T9 T11 T12
 #[tokio::test]
 async fn from_registration_to_acknowledgement() {
     let world = World::new().await;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use symbolon::keys::{Backend, OsRng};
 use symbolon::ledger::{Amount, Pad, PadHeader, Provision, SinglePad};
+use symbolon::store::Options;
 use symbolon::{
     AnyStore, Calculation, Client, Id, Identity, NoisePublicKey, Operator, Purchase, Server, ServerBuilder,
     ServerFolder,
@@ -42,9 +43,14 @@ impl World {
 
     /// A server with other limits.
     pub(crate) async fn with(limits: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
+        Self::on(Options::default(), limits).await
+    }
+
+    /// A server with other limits, on a database with other options.
+    pub(crate) async fn on(options: Options, limits: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::generate(Backend::best(), &mut OsRng);
-        let store = AnyStore::provision(&url(&folder.path().join("exchange.db"))).await.unwrap();
+        let store = AnyStore::Sqlite(options.provision(folder.path().join("exchange.db")).await.unwrap());
         let rest = ServerFolder::provision(folder.path().join("exchange"), &identity).unwrap();
         let text = identity.to_secret_text().to_string();
         let (addr, key, operator, running) = start(store, identity, rest, limits).await;
