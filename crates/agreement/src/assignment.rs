@@ -56,12 +56,6 @@ impl Assignment {
         self.fallback
     }
 
-    /// What the responder's application said, authenticated.
-    #[must_use]
-    pub fn application(&self) -> &[u8] {
-        &self.application
-    }
-
     /// `01 || flags || port || ticket || ttl || LP(application)`.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, TooLong> {
         if self.application.len() > MAX_APPLICATION_LEN {

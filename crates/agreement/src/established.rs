@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use symbolon_keys::wire::TooLong;
 use symbolon_keys::{Label, NoisePublicKey, Secret, UnixTime};
 
+use crate::level::AnswerPayload;
 use crate::noise::{CipherState, Exporter, Role};
 use crate::record::{Opener, Sealer};
 use crate::suite::Suite;
@@ -59,10 +60,10 @@ impl Context {
         self.role
     }
 
-    /// What the responder's application said beside the assignment.
+    /// What the responder's application said beside the assignment, and at which level it was said.
     #[must_use]
-    pub fn application(&self) -> &[u8] {
-        &self.application
+    pub fn application(&self) -> AnswerPayload<'_> {
+        AnswerPayload::new(&self.application, self.suite)
     }
 
     /// The hash of the handshake, the same on both ends, for channel binding. It is no secret.

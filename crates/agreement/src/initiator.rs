@@ -12,6 +12,7 @@ use crate::error::AgreementError;
 use crate::established::{Context, Established};
 use crate::frame::Kind;
 use crate::hello::{Refusal, Retried};
+use crate::level::AnswerPayload;
 use crate::noise::{HandshakeState, Role, StaticKey};
 use crate::path::PathKeys;
 use crate::suite::Suite;
@@ -212,6 +213,12 @@ impl Verified<'_> {
     #[must_use]
     pub const fn assignment(&self) -> &Assignment {
         &self.assignment
+    }
+
+    /// What the responder's application said beside the assignment, and at which level it was said.
+    #[must_use]
+    pub fn application(&self) -> AnswerPayload<'_> {
+        AnswerPayload::new(&self.assignment.application, self.suite)
     }
 
     /// Builds the claim, once: the same bytes go out on whatever path is tried.

@@ -86,3 +86,38 @@ impl<'a> EarlyPayload<'a> {
         self.bytes
     }
 }
+
+/// What the responder's application said beside the assignment, in the second message. It is authentic; who may have
+/// read it, its level says.
+#[derive(Clone, Copy)]
+pub struct AnswerPayload<'a> {
+    bytes: &'a [u8],
+    level: Level,
+}
+
+impl fmt::Debug for AnswerPayload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, level } = self;
+        write!(f, "AnswerPayload({} bytes, {level:?})", bytes.len())
+    }
+}
+
+impl<'a> AnswerPayload<'a> {
+    pub(crate) fn new(bytes: &'a [u8], suite: Suite) -> Self {
+        let [_, level, _] = suite.levels();
+        Self { bytes, level }
+    }
+
+    /// Source 2. Destination 1 in XX, NX, XK and NK, whose initiator had proven nothing: anybody can have asked for it.
+    /// 3 in IX and KX, 4 in IK and KK.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The bytes; none if the responder's application said nothing.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}

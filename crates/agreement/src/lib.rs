@@ -38,7 +38,7 @@ pub use hello::{Hello, MAX_SUITES, Refusal, Retried, VERSION};
 pub use initiator::{
     Claim, Initiator, InitiatorBuilder, Pinned, Trust, Undecided, Unpinned, Unverified, Verified,
 };
-pub use level::{EarlyPayload, Level};
+pub use level::{AnswerPayload, EarlyPayload, Level};
 #[cfg(feature = "std")]
 pub use profile::MemoryProfiles;
 pub use profile::{Attempts, MAX_PROFILE_LEN, ProfileDigest, ProfileError, ProfileStore, ProfileVerifier};

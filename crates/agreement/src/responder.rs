@@ -338,7 +338,8 @@ impl Terms {
     /// Application data for the initiator, at most 4 KiB.
     ///
     /// # Security
-    /// In XX, NX, XK and NK it goes to whoever sent the first message: the initiator has proven nothing yet.
+    /// In XX, NX, XK and NK it goes to whoever sent the first message: the initiator has proven nothing yet. It comes out
+    /// as an [`AnswerPayload`](crate::AnswerPayload), with its level.
     pub fn application(mut self, data: &[u8]) -> Self {
         self.application = data.to_vec();
         self

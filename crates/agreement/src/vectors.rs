@@ -68,7 +68,7 @@ fn assignment() {
         assert_eq!(u64::from(assignment.port().unwrap().get()), case["port"].as_u64().unwrap());
         assert_eq!(assignment.ttl().as_secs(), case["ttl_s"].as_u64().unwrap());
         assert_eq!(assignment.fallback(), case["fallback"].as_bool().unwrap());
-        assert_eq!(assignment.application(), case["application"].as_str().unwrap().as_bytes());
+        assert_eq!(assignment.application, case["application"].as_str().unwrap().as_bytes());
         assert_eq!(*assignment.ticket().as_bytes(), array::<16>(&case["ticket"]));
     }
 }

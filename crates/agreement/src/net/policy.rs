@@ -150,7 +150,8 @@ impl Policy {
     /// Application data for every initiator, beside the assignment: at most 4 KiB.
     ///
     /// # Security
-    /// In XX, NX, XK and NK the initiator has proven nothing when it gets it.
+    /// In XX, NX, XK and NK it goes to whoever sent the first message: the initiator has proven nothing yet. It comes out
+    /// as an [`AnswerPayload`](crate::AnswerPayload), with its level.
     pub fn application(mut self, data: &[u8]) -> Self {
         self.application = data.to_vec();
         self

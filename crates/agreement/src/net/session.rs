@@ -130,7 +130,7 @@ impl Session {
         self.context().peer()
     }
 
-    /// What is known about the session: suite, role, the responder's application data.
+    /// What is known about the session: suite, role, the responder's application data and its level.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.send.shared.context

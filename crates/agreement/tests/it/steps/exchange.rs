@@ -30,12 +30,40 @@ fn the_answer_carries_application_data() {
     let terms = Terms::new().port(7).application(b"welcome").fallback(true);
     let (m2, _) = received.answer(terms, NOW, &mut OsRng).unwrap();
     let verified = i.receive(&m2).unwrap();
-    assert_eq!(verified.assignment().application(), b"welcome");
+    assert_eq!(verified.application().bytes(), b"welcome");
     let (_, to) = verified.claim().unwrap();
     assert_eq!((to.port().unwrap().get(), to.ttl().as_secs(), to.fallback()), (7, 20, true));
     let received = world.responder.receive(i.body(), None).unwrap();
     let too_long = Terms::new().application(&[0; 4097]);
     assert_eq!(received.answer(too_long, NOW, &mut OsRng).unwrap_err(), AgreementError::TooLong);
+}
+
+#[test]
+fn application_data_comes_with_its_level() {
+    let world = World::new();
+    for suite in all_suites() {
+        let mut i = world.initiator(suite).start(&mut OsRng).unwrap();
+        let received = world.responder.receive(i.body(), None).unwrap();
+        let terms = Terms::new().port(40_123).application(b"welcome");
+        let (m2, mut ticket) = received.answer(terms, NOW, &mut OsRng).unwrap();
+        let verified = i.receive(&m2).unwrap();
+        let destination = match suite.hybrid(false) {
+            Suite::IK | Suite::KK => 4,
+            Suite::IX | Suite::KX => 3,
+            _ => 1,
+        };
+        let said = verified.application();
+        assert_eq!(said.bytes(), b"welcome");
+        assert_eq!((said.level().source(), said.level().destination()), (2, destination), "{suite}");
+        assert_eq!(format!("{said:?}"), format!("AnswerPayload(7 bytes, Level(2, {destination}))"));
+        // Both ends still have it, at that level, in their session.
+        let (mut claim, _) = verified.claim().unwrap();
+        let (mine, theirs) = prove(&mut claim, &mut ticket, PORT);
+        for context in [mine.context(), theirs.context()] {
+            assert_eq!(context.application().bytes(), b"welcome");
+            assert_eq!(context.application().level().destination(), destination);
+        }
+    }
 }
 
 #[test]
