@@ -40,8 +40,9 @@ pub struct TicketLimits {
 }
 
 impl TicketLimits {
-    /// At most `total` in all, `per_source` for one network, `per_identity` for one initiator whose first message
-    /// proves it.
+    /// At most `total` in all, `per_source` for one network, and within that `per_identity` for one initiator whose first
+    /// message proves it. (Not everywhere: such a message can be replayed, and whoever has recorded a few would use up
+    /// their owner's places from afar.)
     #[must_use]
     pub const fn new(total: usize, per_source: usize, per_identity: usize) -> Self {
         Self { total, per_source, per_identity }
@@ -49,7 +50,7 @@ impl TicketLimits {
 }
 
 impl Default for TicketLimits {
-    /// 4,096 in all (about 8 MiB), 256 for a network (an office behind one address), 4 for an identity.
+    /// 4,096 in all (about 8 MiB), 256 for a network (an office behind one address), 4 for an identity there.
     fn default() -> Self {
         Self::new(4096, 256, 4)
     }
@@ -84,7 +85,7 @@ pub struct Tickets<T> {
     limits: TicketLimits,
     entries: BTreeMap<TicketId, Entry<T>>,
     sources: BTreeMap<Source, usize>,
-    identities: BTreeMap<[u8; 32], usize>,
+    identities: BTreeMap<([u8; 32], Source), usize>,
     firsts: BTreeSet<[u8; 32]>,
 }
 
@@ -124,14 +125,18 @@ impl<T> Tickets<T> {
             if self.firsts.contains(ephemeral) {
                 return Err(NoTicket::Replayed);
             }
-            if self.identities.get(identity).is_some_and(|n| *n >= self.limits.per_identity) {
+            if self
+                .identities
+                .get(&(*identity, applicant.source))
+                .is_some_and(|n| *n >= self.limits.per_identity)
+            {
                 return Err(NoTicket::Identity);
             }
         }
         Ok(())
     }
 
-    /// Keeps a ticket for `ttl`.
+    /// Keeps a ticket for `ttl`, instead of one of the same id if there is such a one.
     ///
     /// # Errors
     /// [`NoTicket`], as [`Self::check`].
@@ -144,9 +149,10 @@ impl<T> Tickets<T> {
         value: T,
     ) -> Result<(), NoTicket> {
         self.check(&applicant)?;
+        self.remove(&id);
         count_up(&mut self.sources, applicant.source);
         if let Some((identity, ephemeral)) = applicant.proven {
-            count_up(&mut self.identities, identity);
+            count_up(&mut self.identities, (identity, applicant.source));
             self.firsts.insert(ephemeral);
         }
         self.entries.insert(id, Entry { value, applicant, issued: now, ttl });
@@ -169,7 +175,7 @@ impl<T> Tickets<T> {
         let Entry { value, applicant, .. } = self.entries.remove(id)?;
         count_down(&mut self.sources, &applicant.source);
         if let Some((identity, ephemeral)) = &applicant.proven {
-            count_down(&mut self.identities, identity);
+            count_down(&mut self.identities, &(*identity, applicant.source));
             self.firsts.remove(ephemeral);
         }
         Some(value)
@@ -217,7 +223,7 @@ pub enum NoTicket {
     Full,
     /// As many wait from this network as may.
     Source,
-    /// As many wait for this identity as may.
+    /// As many wait for this identity in this network as may.
     Identity,
     /// The first message is a replay of one whose ticket still waits.
     Replayed,

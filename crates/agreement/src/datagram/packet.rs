@@ -28,7 +28,8 @@ pub struct PacketSealer {
 }
 
 impl PacketSealer {
-    /// Changes when keys are replaced.
+    /// Changes when keys are replaced. A receiver skips 16 lost epochs, and no more: with few packets to an epoch, that is
+    /// a short burst of loss, after which it opens nothing.
     pub const fn set_rekey(&mut self, policy: Rekey) {
         self.policy = policy;
     }

@@ -29,14 +29,13 @@ pub struct Server {
     tickets: Tickets<Waiting>,
     /// First messages that were answered, by their hash: a repeated one gets the same answer.
     answered: BTreeMap<[u8; 32], TicketId>,
-    /// What path an address is proving.
-    paths: BTreeMap<SocketAddr, OpenPath>,
+    /// What paths an address is proving, by ticket: a claim to another ticket from a forged address displaces none.
+    paths: BTreeMap<(SocketAddr, TicketId), OpenPath>,
     expired: UnixTime,
 }
 
 #[derive(Debug)]
 struct OpenPath {
-    ticket: TicketId,
     path: PathId,
     opened: UnixTime,
     challenge: Vec<u8>,
@@ -168,27 +167,30 @@ impl Server {
         let id = ticket_of(body).ok()?;
         // One address has one path to a ticket, and a repeated claim gets the same challenge: so neither a copy that
         // the network makes nor one that a stranger sends from a forged address can make a proof under way worthless.
-        let in_time = |open: &&OpenPath| {
-            open.ticket == id && now.saturating_since(open.opened) <= PATH_DEADLINE && now >= open.opened
-        };
-        if let Some(open) = self.paths.get(&source).filter(in_time) {
+        let in_time =
+            |open: &&OpenPath| now.saturating_since(open.opened) <= PATH_DEADLINE && now >= open.opened;
+        if let Some(open) = self.paths.get(&(source, id)).filter(in_time) {
             return Some(open.challenge.clone());
         }
         let arrival = if self.ports.is_empty() { Arrival::SameConnection } else { Arrival::Port(port) };
         let challenged = self.tickets.get_mut(&id)?.ticket.claim(body, arrival, now, rng).ok()?;
         if let Some(evicted) = challenged.evicted {
-            self.paths.retain(|_, open| (open.ticket, open.path) != (id, evicted));
+            self.paths.retain(|(_, ticket), open| (*ticket, open.path) != (id, evicted));
         }
         let challenge = Kind::Challenge.frame(&challenged.message);
-        let open = OpenPath { ticket: id, path: challenged.path, opened: now, challenge: challenge.clone() };
-        self.paths.insert(source, open);
+        let open = OpenPath { path: challenged.path, opened: now, challenge: challenge.clone() };
+        self.paths.insert((source, id), open);
         Some(challenge)
     }
 
     fn prove(&mut self, source: SocketAddr, proof: &[u8], now: UnixTime) -> Option<Established> {
-        let open = self.paths.get(&source)?;
-        let (id, path) = (open.ticket, open.path);
-        let established = self.tickets.get_mut(&id)?.ticket.prove(path, proof, now).ok()?;
+        // A proof names no ticket: it is tried for each that the address has claimed, which are few.
+        let claimed = (source, TicketId::from([0; 16]))..=(source, TicketId::from([0xff; 16]));
+        let tickets = &mut self.tickets;
+        let (id, established) = self.paths.range(claimed).find_map(|((_, id), open)| {
+            let established = tickets.get_mut(id)?.ticket.prove(open.path, proof, now).ok()?;
+            Some((*id, established))
+        })?;
         if let Some(waiting) = self.tickets.remove(&id) {
             self.forget(id, &waiting);
         }
@@ -208,6 +210,6 @@ impl Server {
 
     fn forget(&mut self, id: TicketId, waiting: &Waiting) {
         self.answered.remove(&waiting.first);
-        self.paths.retain(|_, open| open.ticket != id);
+        self.paths.retain(|(_, ticket), _| *ticket != id);
     }
 }

@@ -21,11 +21,11 @@ impl ReplayWindow {
     }
 
     /// Whether `n` is new and not too old. It stays so until [`Self::mark`]: ask before a packet is verified, mark
-    /// after.
+    /// after. (The last number of all never is: Noise has it for rekeying.)
     #[must_use]
     pub fn is_new(&self, n: u64) -> bool {
         if n >= self.next {
-            return true;
+            return n != u64::MAX;
         }
         let age = self.next.saturating_sub(n);
         age <= Self::LEN && self.words.get(index(n)).is_some_and(|word| word & bit(n) == 0)

@@ -88,6 +88,18 @@ fn the_window_at_the_end_of_numbers() {
     assert!(!window.mark(u64::MAX - 1));
     assert!(window.mark(u64::MAX - 2));
     assert!(!window.mark(0));
+    // Noise's reserved number cannot be told from its repetition.
+    assert!(!window.mark(u64::MAX));
+    // The oldest number of a full window is in it, the one before is not: at every position within a word.
+    for highest in ReplayWindow::LEN + 64..ReplayWindow::LEN + 192 {
+        let mut window = ReplayWindow::new();
+        assert!(window.mark(highest));
+        let oldest = highest + 1 - ReplayWindow::LEN;
+        assert!(!window.is_new(oldest - 1));
+        assert!((oldest..highest).all(|n| window.is_new(n)));
+        assert!(window.mark(oldest) && !window.is_new(oldest));
+        assert!(window.mark(highest + 1) && !window.is_new(oldest));
+    }
 }
 
 fn packets() -> (PacketSealer, PacketOpener) {
@@ -266,6 +278,39 @@ fn nothing_is_kept_for_an_address_that_does_not_answer() {
     assert_eq!((one[0], &one, server.pending()), (2, &two, 1));
     server.handle(here, WELL_KNOWN, b"", NOW.saturating_add(Duration::from_secs(21)), &mut OsRng);
     assert_eq!(server.pending(), 0);
+}
+
+/// Who has a ticket of his own and forges the address of somebody who is proving a path.
+#[test]
+fn a_claim_from_a_forged_address_displaces_no_path() {
+    // proves A9
+    let (mut server, public) = server(&[ASSIGNED]);
+    let mut claiming = |address: &str| {
+        let address: SocketAddr = address.parse().unwrap();
+        let initiator = Initiator::xx(key()).expect(public).classical().start(&mut OsRng).unwrap();
+        let mut client = Client::new(initiator).unwrap();
+        for _ in 0..2 {
+            let Handled::Reply(reply) =
+                server.handle(address, WELL_KNOWN, client.outgoing(), NOW, &mut OsRng)
+            else {
+                panic!()
+            };
+            assert!(matches!(client.handle(&reply).unwrap(), Progress::Send));
+        }
+        (address, client)
+    };
+    let (here, mut honest) = claiming("192.0.2.1:1");
+    let thieves: Vec<_> = (2..10).map(|n| claiming(&format!("198.51.100.7:{n}")).1).collect();
+    let mut send = |message: &[u8]| server.handle(here, ASSIGNED, message, NOW, &mut OsRng);
+    let Handled::Reply(challenge) = send(honest.outgoing()) else { panic!() };
+    for thief in &thieves {
+        assert!(matches!(send(thief.outgoing()), Handled::Reply(_)));
+    }
+    let Progress::Session(mine) = honest.handle(&challenge).unwrap() else { panic!() };
+    let Handled::Session(theirs) = send(honest.outgoing()) else { panic!("the path was lost") };
+    assert_eq!(mine.context().handshake_hash(), theirs.context().handshake_hash());
+    assert!(matches!(send(honest.outgoing()), Handled::Nothing));
+    assert_eq!(server.pending(), thieves.len(), "the thieves' own tickets wait on");
 }
 
 #[test]

@@ -70,9 +70,37 @@ fn a_replayed_first_message_gets_no_second_ticket() {
         let inserted = insert(&mut tickets, at.proven(received.initiator().unwrap(), received.ephemeral()));
         assert_eq!(inserted.err(), (n == 2).then_some(NoTicket::Identity));
     }
+    // In its network: who replays its messages from elsewhere does not use up the owner's places.
+    let recorded = || {
+        let first = world.initiator(Suite::IK).start(&mut OsRng).unwrap();
+        let received = world.responder.receive(first.body(), None).unwrap();
+        (*received.initiator().unwrap(), received.ephemeral())
+    };
+    let mut tickets = Tickets::new(TicketLimits::new(10, 10, 2));
+    let replayed = |(identity, ephemeral)| Applicant::at(address("203.0.113.1")).proven(&identity, ephemeral);
+    insert(&mut tickets, replayed(recorded())).unwrap();
+    insert(&mut tickets, replayed(recorded())).unwrap();
+    assert_eq!(insert(&mut tickets, replayed(recorded())).err(), Some(NoTicket::Identity));
+    let (identity, ephemeral) = recorded();
+    insert(&mut tickets, at.proven(&identity, ephemeral)).unwrap();
     // XX proves nobody in its first message.
     let first = world.xx().start(&mut OsRng).unwrap();
     assert!(world.responder.receive(first.body(), None).unwrap().initiator().is_none());
+}
+
+#[test]
+fn a_second_ticket_of_one_id_takes_the_place_of_the_first() {
+    let mut tickets = Tickets::new(TicketLimits::new(2, 2, 2));
+    let one = Applicant::at(address("192.0.2.1"));
+    let id = TicketId::generate(&mut OsRng);
+    for value in [1, 2] {
+        tickets.insert(id, one, NOW, Duration::from_secs(20), value).unwrap();
+    }
+    assert_eq!((tickets.remove(&id), tickets.len()), (Some(2), 0));
+    // Nothing was counted twice.
+    for _ in 0..2 {
+        insert(&mut tickets, one).unwrap();
+    }
 }
 
 #[test]
