@@ -25,6 +25,7 @@ pub async fn records<S: Records>(mut store: impl AsyncFnMut() -> S) {
     replaced(&store().await).await;
     headers(&store().await).await;
     deleted(&store().await).await;
+    made_again(&store().await).await;
     lists(&store().await).await;
     grants(&store().await).await;
 }
@@ -70,7 +71,13 @@ async fn stored_once<S: Records>(store: &S) {
     let first = record(1, "alice", 1, b"one");
     assert_eq!(put(store, first.clone(), b"one", None).await, Change::Done);
     assert_eq!(store.get(id(1)).await.expect("get"), Some(first.clone()), "what was put comes back");
-    assert_eq!(put(store, record(1, "bob", 9, b"two"), b"two", None).await, Change::Conflict(Some(1)));
+    assert_eq!(
+        put(store, record(1, "bob", 9, b"two"), b"two", None).await,
+        Change::Conflict(None),
+        "whose it is"
+    );
+    let second = record(1, "alice", 9, b"two");
+    assert_eq!(put(store, second, b"two", None).await, Change::Conflict(Some(1)));
     assert_eq!(store.get(id(1)).await.expect("get"), Some(first.clone()), "a conflict changes nothing");
     assert_eq!(store.read(first.payload.id, 0, 10).await.expect("read").as_deref(), Some(&b"one"[..]));
     let refused = record(1, "bob", 9, b"two").payload.id;
@@ -115,7 +122,7 @@ async fn replaced<S: Records>(store: &S) {
     let (old, new) = (record(1, "alice", 1, b"old"), record(1, "alice", 2, b"new"));
     assert_eq!(put(store, new.clone(), b"new", Some(1)).await, Change::Conflict(None));
     assert_eq!(put(store, old.clone(), b"old", None).await, Change::Done);
-    assert!(store.grant(id(1), user("bob")).await.expect("grant"));
+    assert!(store.grant(id(1), user("alice"), user("bob")).await.expect("grant"));
     assert_eq!(put(store, new.clone(), b"new", Some(2)).await, Change::Conflict(Some(1)));
     assert_eq!(put(store, new.clone(), b"new", Some(1)).await, Change::Done);
     assert_eq!(store.get(id(1)).await.expect("get"), Some(new.clone()));
@@ -126,14 +133,21 @@ async fn replaced<S: Records>(store: &S) {
 
 async fn headers<S: Records>(store: &S) {
     let row = record(1, "alice", 5, b"body");
-    assert_eq!(store.replace_header(id(1), 5, vec![1], 2).await.expect("replace"), Change::Conflict(None));
+    let body = row.payload.id;
+    assert_eq!(
+        store.replace_header(id(1), body, 5, vec![1], 2).await.expect("replace"),
+        Change::Conflict(None)
+    );
     assert_eq!(put(store, row.clone(), b"body", None).await, Change::Done);
     for wrong in [0, 4, 6, u64::MAX] {
-        let change = store.replace_header(id(1), wrong, vec![1], 2).await.expect("replace");
+        let change = store.replace_header(id(1), body, wrong, vec![1], 2).await.expect("replace");
         assert_eq!(change, Change::Conflict(Some(5)));
     }
-    assert_eq!(store.replace_header(id(1), 5, vec![9; 65_536], 7).await.expect("replace"), Change::Done);
-    let change = store.replace_header(id(1), 5, vec![1], 2).await.expect("replace");
+    assert_eq!(
+        store.replace_header(id(1), body, 5, vec![9; 65_536], 7).await.expect("replace"),
+        Change::Done
+    );
+    let change = store.replace_header(id(1), body, 5, vec![1], 2).await.expect("replace");
     assert_eq!(change, Change::Conflict(Some(6)), "of two that expect the same sequence, one is done");
     let expected = Record { sequence: 6, header: vec![9; 65_536], server_key: 7, ..row.clone() };
     assert_eq!(store.get(id(1)).await.expect("get"), Some(expected));
@@ -142,17 +156,49 @@ async fn headers<S: Records>(store: &S) {
 
 async fn deleted<S: Records>(store: &S) {
     let row = record(1, "alice", 1, b"body");
-    assert!(!store.delete(id(1)).await.expect("delete"));
+    assert!(!store.delete(id(1), user("alice")).await.expect("delete"));
     assert_eq!(put(store, row.clone(), b"body", None).await, Change::Done);
-    assert!(store.grant(id(1), user("bob")).await.expect("grant"));
-    assert!(store.delete(id(1)).await.expect("delete"));
-    assert!(!store.delete(id(1)).await.expect("delete"));
+    assert!(store.grant(id(1), user("alice"), user("bob")).await.expect("grant"));
+    assert!(store.delete(id(1), user("alice")).await.expect("delete"));
+    assert!(!store.delete(id(1), user("alice")).await.expect("delete"));
     assert_eq!(store.get(id(1)).await.expect("get"), None);
     assert_eq!(store.read(row.payload.id, 0, 9).await.expect("read"), None);
     assert!(!store.granted(id(1), user("bob")).await.expect("granted"), "grants go with the record");
     let again = record(1, "alice", 2, b"again");
     assert_eq!(put(store, again, b"again", None).await, Change::Done);
     assert!(!store.granted(id(1), user("bob")).await.expect("granted"), "and do not come back");
+}
+
+/// Deleted, and made again under the same name and sequence: by somebody else, and by the same owner.
+async fn made_again<S: Records>(store: &S) {
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(user);
+    let old = record(1, "alice", 1, b"old");
+    assert_eq!(put(store, old.clone(), b"old", None).await, Change::Done);
+    assert!(store.delete(id(1), alice).await.expect("delete"));
+    let mut new = record(1, "bob", 1, b"new");
+    new.payload.id = [9; 16].into();
+    assert_eq!(put(store, new.clone(), b"new", None).await, Change::Done);
+    assert!(store.grant(id(1), bob, carol).await.expect("grant"));
+
+    let late = record(1, "alice", 2, b"late");
+    assert_eq!(
+        put(store, late.clone(), b"late", Some(1)).await,
+        Change::Conflict(None),
+        "replaces another's"
+    );
+    assert_eq!(store.read(late.payload.id, 0, 9).await.expect("read"), None, "the refused payload was kept");
+    let change = store.replace_header(id(1), old.payload.id, 1, vec![1], 2).await.expect("replace");
+    assert_eq!(change, Change::Conflict(Some(1)), "a header before a payload that it is not for");
+    assert!(!store.grant(id(1), alice, alice).await.expect("grant"), "grants another's");
+    assert!(!store.revoke(id(1), alice, carol).await.expect("revoke"), "revokes another's");
+    assert!(!store.delete(id(1), alice).await.expect("delete"), "deletes another's");
+    assert_eq!(store.get(id(1)).await.expect("get"), Some(new.clone()));
+    assert_eq!(store.read(new.payload.id, 0, 9).await.expect("read").as_deref(), Some(&b"new"[..]));
+    assert_eq!(store.grantees(id(1)).await.expect("grantees"), [carol]);
+
+    let replaced = record(1, "bob", 2, b"next");
+    assert_eq!(put(store, replaced.clone(), b"next", Some(1)).await, Change::Done);
+    assert_eq!(store.get(id(1)).await.expect("get"), Some(replaced));
 }
 
 async fn lists<S: Records>(store: &S) {
@@ -172,21 +218,21 @@ async fn lists<S: Records>(store: &S) {
 }
 
 async fn grants<S: Records>(store: &S) {
-    let (bob, carol) = (user("bob"), user("carol"));
-    assert!(!store.grant(id(1), bob).await.expect("grant"), "there is no such record");
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(user);
+    assert!(!store.grant(id(1), alice, bob).await.expect("grant"), "there is no such record");
     for n in [1, 2, 3] {
         assert_eq!(put(store, record(n, "alice", 1, b""), b"", None).await, Change::Done);
-        assert!(store.grant(id(n), bob).await.expect("grant"));
-        assert!(store.grant(id(n), bob).await.expect("grant"), "twice is once");
+        assert!(store.grant(id(n), alice, bob).await.expect("grant"));
+        assert!(store.grant(id(n), alice, bob).await.expect("grant"), "twice is once");
     }
-    assert!(store.grant(id(2), carol).await.expect("grant"));
+    assert!(store.grant(id(2), alice, carol).await.expect("grant"));
     assert!(store.granted(id(2), carol).await.expect("granted"));
     assert!(!store.granted(id(1), carol).await.expect("granted"));
-    assert!(!store.granted(id(1), user("alice")).await.expect("granted"), "an owner needs no grant");
+    assert!(!store.granted(id(1), alice).await.expect("granted"), "an owner needs no grant");
     assert_eq!(store.grantees(id(2)).await.expect("grantees"), [bob, carol]);
     assert_eq!(store.granted_to(bob, Some(id(1)), 1).await.expect("granted_to"), [id(2)]);
-    assert!(store.revoke(id(2), bob).await.expect("revoke"));
-    assert!(!store.revoke(id(2), bob).await.expect("revoke"));
+    assert!(store.revoke(id(2), alice, bob).await.expect("revoke"));
+    assert!(!store.revoke(id(2), alice, bob).await.expect("revoke"));
     assert!(!store.granted(id(2), bob).await.expect("granted"));
     assert_eq!(store.granted_to(bob, None, 9).await.expect("granted_to"), [id(1), id(3)]);
     assert_eq!(store.granted_to(carol, None, 9).await.expect("granted_to"), [id(2)]);

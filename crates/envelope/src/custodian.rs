@@ -142,7 +142,7 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         self.record_of(id, owner).await?;
         let enrolled = self.user_keys.get(user).await.map_err(CustodianError::store)?;
         enrolled.ok_or(CustodianError::UnknownUser)?;
-        if !self.records.grant(id, user).await.map_err(CustodianError::store)? {
+        if !self.records.grant(id, owner, user).await.map_err(CustodianError::store)? {
             return Err(CustodianError::NoSuchRecord);
         }
         (self.audit)(&Event::Granted { record: id, owner, user });
@@ -156,7 +156,7 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// [`CustodianError`].
     pub async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, CustodianError> {
         self.record_of(id, owner).await?;
-        let revoked = self.records.revoke(id, user).await.map_err(CustodianError::store)?;
+        let revoked = self.records.revoke(id, owner, user).await.map_err(CustodianError::store)?;
         if revoked {
             (self.audit)(&Event::Revoked { record: id, owner, user });
         }
@@ -169,7 +169,7 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// [`CustodianError`].
     pub async fn delete(&self, id: RecordId, owner: Id) -> Result<(), CustodianError> {
         self.record_of(id, owner).await?;
-        if !self.records.delete(id).await.map_err(CustodianError::store)? {
+        if !self.records.delete(id, owner).await.map_err(CustodianError::store)? {
             return Err(CustodianError::NoSuchRecord);
         }
         (self.audit)(&Event::Deleted { record: id, owner });
@@ -264,7 +264,7 @@ impl fmt::Display for CustodianError {
             Self::Disabled => f.write_str("the user's key is disabled"),
             Self::NoSuchRecord => f.write_str("there is no such record for this user"),
             Self::Conflict(Some(sequence)) => write!(f, "the record is at version {sequence}: read it again"),
-            Self::Conflict(None) => f.write_str("the record is gone"),
+            Self::Conflict(None) => f.write_str("the record is gone, or not this user's"),
             Self::Gone => f.write_str("the payload was replaced or deleted: ask for the record again"),
             Self::TooLarge => f.write_str("the document is too large to be processed"),
             Self::Open(error) => error.fmt(f),

@@ -23,6 +23,12 @@ struct Tables {
     grants: BTreeSet<(RecordId, Id)>,
 }
 
+impl Tables {
+    fn of(&self, id: RecordId, owner: Id) -> Option<&Record> {
+        self.records.get(&id).filter(|record| record.owner == owner)
+    }
+}
+
 /// A payload on its way into [`MemoryRecords`].
 #[derive(Debug)]
 pub struct MemoryUpload(Vec<u8>);
@@ -62,11 +68,13 @@ impl Records for MemoryRecords {
         replaces: Option<u64>,
     ) -> Result<Change, Infallible> {
         let mut tables = self.tables();
-        let found = tables.records.get(&record.id).map(|old| (old.sequence, old.payload.id));
-        if found.map(|(sequence, _)| sequence) != replaces {
-            return Ok(Change::Conflict(found.map(|(sequence, _)| sequence)));
+        let found = tables.records.get(&record.id);
+        let (sequence, old) = (found.map(|old| old.sequence), found.map(|old| old.payload.id));
+        let foreign = found.is_some_and(|old| old.owner != record.owner);
+        if foreign || sequence != replaces {
+            return Ok(Change::Conflict(sequence.filter(|_| !foreign)));
         }
-        if let Some((_, old)) = found {
+        if let Some(old) = old {
             tables.payloads.remove(&old);
         }
         tables.payloads.insert(record.payload.id, Arc::new(payload.0));
@@ -88,6 +96,7 @@ impl Records for MemoryRecords {
     async fn replace_header(
         &self,
         id: RecordId,
+        payload: PayloadId,
         expected: u64,
         header: Vec<u8>,
         server_key: u32,
@@ -95,7 +104,7 @@ impl Records for MemoryRecords {
         let mut tables = self.tables();
         let Some(record) = tables.records.get_mut(&id) else { return Ok(Change::Conflict(None)) };
         match expected.checked_add(1) {
-            Some(next) if record.sequence == expected => {
+            Some(next) if record.sequence == expected && record.payload.id == payload => {
                 record.sequence = next;
                 record.header = header;
                 record.server_key = server_key;
@@ -105,10 +114,11 @@ impl Records for MemoryRecords {
         }
     }
 
-    async fn delete(&self, id: RecordId) -> Result<bool, Infallible> {
+    async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, Infallible> {
         let mut tables = self.tables();
-        let Some(record) = tables.records.remove(&id) else { return Ok(false) };
-        tables.payloads.remove(&record.payload.id);
+        let Some(payload) = tables.of(id, owner).map(|record| record.payload.id) else { return Ok(false) };
+        tables.records.remove(&id);
+        tables.payloads.remove(&payload);
         tables.grants.retain(|(granted, _)| *granted != id);
         Ok(true)
     }
@@ -135,17 +145,18 @@ impl Records for MemoryRecords {
         Ok(later.filter(|record| record.server_key < version).take(limit).cloned().collect())
     }
 
-    async fn grant(&self, id: RecordId, user: Id) -> Result<bool, Infallible> {
+    async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, Infallible> {
         let mut tables = self.tables();
-        if !tables.records.contains_key(&id) {
+        if tables.of(id, owner).is_none() {
             return Ok(false);
         }
         tables.grants.insert((id, user));
         Ok(true)
     }
 
-    async fn revoke(&self, id: RecordId, user: Id) -> Result<bool, Infallible> {
-        Ok(self.tables().grants.remove(&(id, user)))
+    async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, Infallible> {
+        let mut tables = self.tables();
+        Ok(tables.of(id, owner).is_some() && tables.grants.remove(&(id, user)))
     }
 
     async fn granted(&self, id: RecordId, user: Id) -> Result<bool, Infallible> {

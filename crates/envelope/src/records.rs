@@ -53,7 +53,8 @@ pub struct Payload {
 pub enum Change {
     /// The condition held; the change is durable.
     Done,
-    /// It did not, and nothing was changed. Carries the sequence that is there, if there is anything.
+    /// It did not, and nothing was changed. Carries the sequence that is there; none if there is nothing, or what is
+    /// there belongs to another owner.
     Conflict(Option<u64>),
 }
 
@@ -63,6 +64,9 @@ pub enum Change {
 /// - When a future that changes something returns `Ok`, the change is durable. When it returns an error or is dropped,
 ///   the change was made in full or not at all.
 /// - Of two changes that expect the same sequence, one is done and one conflicts.
+/// - Every change is made on the condition that the record is what its caller saw: of this owner, or with this payload.
+///   Store and condition are one step. A record that was deleted, and made again under the same name by somebody else,
+///   is another one, whatever its sequence.
 /// - A payload is readable under its name only after [`Records::put`] took it, and then whole. Whatever an upload left
 ///   behind that was never put (a crash, a full disk) is removed at the latest when the store is attached again.
 /// - A payload that no record refers to any more may go at once; who still reads it is told so by `None`.
@@ -79,8 +83,8 @@ pub trait Records: Send + Sync + 'static {
 
     /// Stores `record` with its payload, in one step.
     ///
-    /// `replaces` is the sequence of the record that must be there now, and none if there must be no such record. The
-    /// grants of a replaced record stay. On a conflict the upload is discarded.
+    /// `replaces` is the sequence of the record that must be there now, of the same owner as `record`, and none if there
+    /// must be no such record. The grants of a replaced record stay. On a conflict the upload is discarded.
     fn put(
         &self,
         record: Record,
@@ -99,18 +103,19 @@ pub trait Records: Send + Sync + 'static {
         max: usize,
     ) -> impl Future<Output = Result<Option<Vec<u8>>, Self::Error>> + Send;
 
-    /// Puts another header before the same payload if the record is at sequence `expected`; then it is at
-    /// `expected + 1`, and under the version `server_key`. Costs the same for every size of payload.
+    /// Puts another header before `payload` if the record is at sequence `expected` and still has that payload; then it
+    /// is at `expected + 1`, and under the version `server_key`. Costs the same for every size of payload.
     fn replace_header(
         &self,
         id: RecordId,
+        payload: PayloadId,
         expected: u64,
         header: Vec<u8>,
         server_key: u32,
     ) -> impl Future<Output = Result<Change, Self::Error>> + Send;
 
-    /// Removes a record, its payload and its grants. Whether it was there.
-    fn delete(&self, id: RecordId) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    /// Removes a record of `owner`, its payload and its grants. Whether it was there.
+    fn delete(&self, id: RecordId, owner: Id) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Records of one owner in the order of their ids, those after `after`, at most `limit`.
     fn owned_by(
@@ -129,11 +134,21 @@ pub trait Records: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Record>, Self::Error>> + Send;
 
-    /// Lets `user` have a record. False if there is no such record; granting twice is the same as once.
-    fn grant(&self, id: RecordId, user: Id) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    /// Lets `user` have a record of `owner`. False if there is no such record; granting twice is the same as once.
+    fn grant(
+        &self,
+        id: RecordId,
+        owner: Id,
+        user: Id,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Takes a grant back. Whether there was one.
-    fn revoke(&self, id: RecordId, user: Id) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    /// Takes a grant of a record of `owner` back. Whether there was one.
+    fn revoke(
+        &self,
+        id: RecordId,
+        owner: Id,
+        user: Id,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Whether `user` was granted a record.
     fn granted(&self, id: RecordId, user: Id) -> impl Future<Output = Result<bool, Self::Error>> + Send;

@@ -94,7 +94,8 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
             let next = |context: &Context| context.clone().at(record.sequence.saturating_add(1));
             Ok::<_, RewrapError>((rewrap.rewrap(&header, next, &mut OsRng)?.0, ring.version()))
         })?;
-        let replaced = self.records.replace_header(record.id, record.sequence, wrapped, version);
+        let replaced =
+            self.records.replace_header(record.id, record.payload.id, record.sequence, wrapped, version);
         match replaced.await.map_err(CustodianError::store)? {
             Change::Done => {
                 (self.audit)(&Event::Rewrapped { record: record.id, from: record.server_key, to: version });

@@ -116,7 +116,7 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
                 break;
             }
             for record in owned {
-                self.records.delete(record.id).await.map_err(CustodianError::store)?;
+                self.records.delete(record.id, user).await.map_err(CustodianError::store)?;
             }
         }
         (self.audit)(&Event::Erased { user });

@@ -205,7 +205,8 @@ async fn an_old_header_put_back_is_noticed() {
     let World { engine, alice, .. } = world().await;
     let receipt = send(&engine, id("alice"), &Seal::to(&[&alice.up()]).bytes(b"x").unwrap()).await.unwrap();
     let old = engine.records().get(receipt.record).await.unwrap().unwrap();
-    let change = engine.records().replace_header(receipt.record, 1, old.header, 1).await.unwrap();
+    let change =
+        engine.records().replace_header(receipt.record, old.payload.id, 1, old.header, 1).await.unwrap();
     assert_eq!(change, symbolon_envelope::Change::Done);
     let refused = engine.deliver(receipt.record, id("alice")).await.unwrap_err();
     assert_eq!(reason(refused), OpenError::Context(ContextError::Mismatch));

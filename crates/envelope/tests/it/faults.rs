@@ -92,14 +92,15 @@ impl Records for Faulty {
     async fn replace_header(
         &self,
         id: RecordId,
+        payload: PayloadId,
         at: u64,
         header: Vec<u8>,
         key: u32,
     ) -> Result<Change, Crashed> {
-        self.around(self.records.replace_header(id, at, header, key)).await
+        self.around(self.records.replace_header(id, payload, at, header, key)).await
     }
-    async fn delete(&self, id: RecordId) -> Result<bool, Crashed> {
-        self.around(self.records.delete(id)).await
+    async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, Crashed> {
+        self.around(self.records.delete(id, owner)).await
     }
     async fn owned_by(
         &self,
@@ -119,11 +120,11 @@ impl Records for Faulty {
         let Ok(rows) = Records::below(&*self.records, version, after, limit).await;
         Ok(rows)
     }
-    async fn grant(&self, id: RecordId, user: Id) -> Result<bool, Crashed> {
-        self.around(self.records.grant(id, user)).await
+    async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, Crashed> {
+        self.around(self.records.grant(id, owner, user)).await
     }
-    async fn revoke(&self, id: RecordId, user: Id) -> Result<bool, Crashed> {
-        self.around(self.records.revoke(id, user)).await
+    async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, Crashed> {
+        self.around(self.records.revoke(id, owner, user)).await
     }
     async fn granted(&self, id: RecordId, user: Id) -> Result<bool, Crashed> {
         let Ok(granted) = self.records.granted(id, user).await;

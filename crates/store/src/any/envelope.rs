@@ -58,15 +58,16 @@ impl Records for AnyStore {
     async fn replace_header(
         &self,
         id: RecordId,
+        payload: PayloadId,
         expected: u64,
         header: Vec<u8>,
         server_key: u32,
     ) -> Result<Change, StoreError> {
-        on!(self, Records::replace_header, id, expected, header, server_key)
+        on!(self, Records::replace_header, id, payload, expected, header, server_key)
     }
 
-    async fn delete(&self, id: RecordId) -> Result<bool, StoreError> {
-        on!(self, Records::delete, id)
+    async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, StoreError> {
+        on!(self, Records::delete, id, owner)
     }
 
     async fn owned_by(
@@ -87,12 +88,12 @@ impl Records for AnyStore {
         on!(self, Records::below, version, after, limit)
     }
 
-    async fn grant(&self, id: RecordId, user: Id) -> Result<bool, StoreError> {
-        on!(self, Records::grant, id, user)
+    async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, StoreError> {
+        on!(self, Records::grant, id, owner, user)
     }
 
-    async fn revoke(&self, id: RecordId, user: Id) -> Result<bool, StoreError> {
-        on!(self, Records::revoke, id, user)
+    async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, StoreError> {
+        on!(self, Records::revoke, id, owner, user)
     }
 
     async fn granted(&self, id: RecordId, user: Id) -> Result<bool, StoreError> {

@@ -65,19 +65,23 @@ impl<S: Records> Records for Faulty<S> {
     async fn replace_header(
         &self,
         id: RecordId,
+        payload: PayloadId,
         expected: u64,
         header: Vec<u8>,
         server_key: u32,
     ) -> Result<Change, Self::Error> {
         let begun = self.begin("replace_header", true).await?;
         begun.end(
-            self.inner().replace_header(id, expected, header, server_key).await.map_err(FaultyError::Store),
+            self.inner()
+                .replace_header(id, payload, expected, header, server_key)
+                .await
+                .map_err(FaultyError::Store),
         )
     }
 
-    async fn delete(&self, id: RecordId) -> Result<bool, Self::Error> {
+    async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, Self::Error> {
         let begun = self.begin("delete", true).await?;
-        begun.end(self.inner().delete(id).await.map_err(FaultyError::Store))
+        begun.end(self.inner().delete(id, owner).await.map_err(FaultyError::Store))
     }
 
     async fn owned_by(
@@ -100,14 +104,14 @@ impl<S: Records> Records for Faulty<S> {
         begun.end(self.inner().below(version, after, limit).await.map_err(FaultyError::Store))
     }
 
-    async fn grant(&self, id: RecordId, user: Id) -> Result<bool, Self::Error> {
+    async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, Self::Error> {
         let begun = self.begin("grant", true).await?;
-        begun.end(self.inner().grant(id, user).await.map_err(FaultyError::Store))
+        begun.end(self.inner().grant(id, owner, user).await.map_err(FaultyError::Store))
     }
 
-    async fn revoke(&self, id: RecordId, user: Id) -> Result<bool, Self::Error> {
+    async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, Self::Error> {
         let begun = self.begin("revoke", true).await?;
-        begun.end(self.inner().revoke(id, user).await.map_err(FaultyError::Store))
+        begun.end(self.inner().revoke(id, owner, user).await.map_err(FaultyError::Store))
     }
 
     async fn granted(&self, id: RecordId, user: Id) -> Result<bool, Self::Error> {

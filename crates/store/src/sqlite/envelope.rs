@@ -77,27 +77,29 @@ impl Records for Sqlite {
     async fn replace_header(
         &self,
         id: RecordId,
+        payload: PayloadId,
         expected: u64,
         header: Vec<u8>,
         server_key: u32,
     ) -> Result<Change> {
         self.write(move |db| {
             let sql = "UPDATE records SET header = ?3, server_key = ?4, sequence = sequence + 1
-                       WHERE id = ?1 AND sequence = ?2";
+                       WHERE id = ?1 AND sequence = ?2 AND payload = ?5";
             // A sequence that no row can have matches none.
             let expected = i64::try_from(expected).unwrap_or(-1);
-            match execute(db, sql, params![id.as_bytes(), expected, header, server_key])? {
+            let row = params![id.as_bytes(), expected, header, server_key, payload.as_bytes()];
+            match execute(db, sql, row)? {
                 1 => Ok(Change::Done),
-                _ => Ok(Change::Conflict(sequence(db, id)?)),
+                _ => Ok(Change::Conflict(found(db, id)?.map(|(sequence, _)| sequence))),
             }
         })
         .await
     }
 
-    async fn delete(&self, id: RecordId) -> Result<bool> {
+    async fn delete(&self, id: RecordId, owner: Id) -> Result<bool> {
         let gone = self.write(move |db| {
-            let sql = "DELETE FROM records WHERE id = ?1 RETURNING payload";
-            let payload = first(db, sql, [id.as_bytes()], |c| c.random())?;
+            let sql = "DELETE FROM records WHERE id = ?1 AND owner = ?2 RETURNING payload";
+            let payload = first(db, sql, params![id.as_bytes(), owner.as_str()], |c| c.random())?;
             payload.map(|payload| forget_payload(db, payload)).transpose()
         });
         let gone = gone.await?;
@@ -131,9 +133,9 @@ impl Records for Sqlite {
         .await
     }
 
-    async fn grant(&self, id: RecordId, user: Id) -> Result<bool> {
+    async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<bool> {
         self.write(move |db| {
-            if sequence(db, id)?.is_none() {
+            if found(db, id)?.is_none_or(|(_, found)| found != owner) {
                 return Ok(false);
             }
             let sql = "INSERT INTO grants (record, user) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -143,10 +145,11 @@ impl Records for Sqlite {
         .await
     }
 
-    async fn revoke(&self, id: RecordId, user: Id) -> Result<bool> {
+    async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool> {
         self.write(move |db| {
-            let sql = "DELETE FROM grants WHERE record = ?1 AND user = ?2";
-            Ok(execute(db, sql, params![id.as_bytes(), user.as_str()])? == 1)
+            let sql = "DELETE FROM grants WHERE user = ?3 AND record IN
+                       (SELECT id FROM records WHERE id = ?1 AND owner = ?2)";
+            Ok(execute(db, sql, params![id.as_bytes(), owner.as_str(), user.as_str()])? == 1)
         })
         .await
     }
@@ -196,9 +199,11 @@ fn put(
     replaces: Option<u64>,
 ) -> Result<(Change, Option<FileName>)> {
     let Record { id, owner, sequence: number, server_key, header, payload, stored } = record;
-    let found = sequence(db, *id)?;
-    if found != replaces {
-        return Ok((Change::Conflict(found), None));
+    let found = found(db, *id)?;
+    let sequence = found.map(|(sequence, _)| sequence);
+    let foreign = found.is_some_and(|(_, found)| found != *owner);
+    if foreign || sequence != replaces {
+        return Ok((Change::Conflict(sequence.filter(|_| !foreign)), None));
     }
     let sql = "INSERT INTO payloads (id, bytes, file) VALUES (?1, ?2, ?3)";
     let file = file.as_ref().map(FileName::as_bytes);
@@ -206,7 +211,7 @@ fn put(
     execute(db, "DELETE FROM discarded_files WHERE file = ?1", [file])?;
     let old = first(db, "SELECT payload FROM records WHERE id = ?1", [id.as_bytes()], |c| c.random())?;
     let sql = "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-               ON CONFLICT (id) DO UPDATE SET owner = ?2, sequence = ?3, server_key = ?4, header = ?5, payload = ?6,
+               ON CONFLICT (id) DO UPDATE SET sequence = ?3, server_key = ?4, header = ?5, payload = ?6,
                payload_len = ?7, payload_sha256 = ?8, stored = ?9";
     let row = params![
         id.as_bytes(),
@@ -224,8 +229,11 @@ fn put(
     Ok((Change::Done, gone.flatten()))
 }
 
-fn sequence(db: &Connection, id: RecordId) -> Result<Option<u64>> {
-    first(db, "SELECT sequence FROM records WHERE id = ?1", [id.as_bytes()], |c| c.get())
+/// Where a record is, and whose it is.
+fn found(db: &Connection, id: RecordId) -> Result<Option<(u64, Id)>> {
+    first(db, "SELECT sequence, owner FROM records WHERE id = ?1", [id.as_bytes()], |c| {
+        Ok((c.get()?, c.id()?))
+    })
 }
 
 /// Removes a payload's row. Its file, if it has one, is noted, and removed after the commit.

@@ -78,7 +78,7 @@ async fn a_backup_is_attached_as_a_restore_only() {
 
     // The original goes on; the copy does not follow.
     assert!(remember(&store, 2).await);
-    assert!(store.delete(RecordId::from([1; 16])).await.unwrap());
+    assert!(store.delete(RecordId::from([1; 16]), "alice".parse().unwrap()).await.unwrap());
     assert_eq!(store.pad(pad().id).await.unwrap().unwrap().status, PadStatus::Open);
     let store = reopen(store).await;
     store.check().await.unwrap();
@@ -183,7 +183,9 @@ async fn backups_beside_traffic_are_consistent() {
             for n in 0..60 {
                 put(&store, n, &vec![n; 70_000]).await;
                 if n >= 10 {
-                    assert!(store.delete(RecordId::from([n - 10; 16])).await.unwrap());
+                    assert!(
+                        store.delete(RecordId::from([n - 10; 16]), "alice".parse().unwrap()).await.unwrap()
+                    );
                 }
             }
         })
@@ -206,7 +208,7 @@ async fn compaction_gives_space_back() {
         put(&store, n, &vec![n; 60_000]).await;
     }
     for n in 1..100 {
-        assert!(store.delete(RecordId::from([n; 16])).await.unwrap());
+        assert!(store.delete(RecordId::from([n; 16]), "alice".parse().unwrap()).await.unwrap());
     }
     store.compact().await.unwrap();
     let size =

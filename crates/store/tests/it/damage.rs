@@ -160,7 +160,7 @@ async fn files_are_there_exactly_while_they_are_named() {
     assert_eq!(put(&store, 3, 300_000).await.unwrap(), Change::Done);
     assert_eq!(files(&path).len(), 2);
     assert_eq!(put(&store, 3, 300_000).await.unwrap(), Change::Conflict(Some(1)));
-    assert!(store.delete(RecordId::from([2; 16])).await.unwrap());
+    assert!(store.delete(RecordId::from([2; 16]), alice()).await.unwrap());
 
     let mut dropped = store.upload(PayloadId::from([9; 16])).await.unwrap();
     dropped.write(&bytes(9, 200_000)).await.unwrap();
