@@ -46,7 +46,7 @@ pub use journal::{Entry, Event, Head, JournalFault, Verifier};
 #[cfg(feature = "std")]
 pub use material::{
     Claim, Erased, FileSink, Folder, MaterialError, MemoryMaterial, PadHalf, PadHeader, PadMaterial,
-    SinglePad,
+    SinglePad, Stage,
 };
 #[cfg(feature = "std")]
 pub use memory::{Fault, MemoryStore, MemoryTables};

@@ -10,7 +10,7 @@ mod state;
 use core::fmt;
 use core::ops::Range;
 
-use symbolon_keys::{MacKey, RootKey};
+use symbolon_keys::{MacKey, RootKey, Secret};
 
 pub(crate) use file::writes_in_place;
 pub use file::{FileHalf, FileSink, Folder, SinglePad};
@@ -65,6 +65,16 @@ pub trait PadHalf: Send + Sync + 'static {
     /// [`MaterialError::OutOfRange`] beyond the lane; [`MaterialError::Destroyed`] where the bytes are gone.
     fn read(&self, lane: u8, offset: u64, out: &mut [u8]) -> Result<(), MaterialError>;
 
+    /// How much of the half there still is.
+    fn stage(&self) -> Stage;
+
+    /// Goes over to a later stage, durably, and never back. [`Stage::Ended`] destroys the keys, once it is durable;
+    /// asked again, it does so again.
+    ///
+    /// # Errors
+    /// [`MaterialError`] if that cannot be made durable.
+    fn advance(&self, stage: Stage) -> Result<(), MaterialError>;
+
     /// Destroys bytes of a lane as well as the medium lets it.
     ///
     /// # Errors
@@ -86,6 +96,11 @@ impl PadKeys {
         Self { inner, witness }
     }
 
+    /// What a half has that was destroyed: nothing is sealed or opened with these.
+    pub(crate) fn destroyed() -> Self {
+        Self::new(RootKey::from(Secret::from([0; 32])), MacKey::from(Secret::from([0; 32])))
+    }
+
     /// The root of the inner AEAD's keys (C3).
     #[must_use]
     pub const fn inner(&self) -> &RootKey {
@@ -97,6 +112,18 @@ impl PadKeys {
     pub const fn witness(&self) -> &MacKey {
         &self.witness
     }
+}
+
+/// How much of a half there still is. The stages come in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Stage {
+    /// It is new, or in use.
+    InUse,
+    /// Its pad has ended: the keys are destroyed, and what is left of the lanes is to be.
+    Ended,
+    /// Nothing is left of it but its header and state.
+    Destroyed,
 }
 
 /// How well bytes were destroyed.
@@ -130,6 +157,8 @@ pub enum MaterialError {
         /// Where.
         offset: u64,
     },
+    /// The pad has ended, and the half was destroyed: a ledger in which it is open is an old copy.
+    Ended(PadId),
     /// The file system failed.
     Io(std::io::Error),
 }
@@ -149,6 +178,10 @@ impl fmt::Display for MaterialError {
                     "the pad at offset {offset} was destroyed: it was used before, the ledger is an old copy"
                 )
             }
+            Self::Ended(pad) => write!(
+                f,
+                "pad {pad} has ended and its half was destroyed: the ledger is an old copy, and can only close it"
+            ),
             Self::Io(error) => write!(f, "the pad's file failed: {error}"),
         }
     }

@@ -8,6 +8,7 @@ use symbolon_keys::{Backend, UnixTime};
 use tokio::sync::Mutex;
 
 mod attach;
+mod end;
 mod error;
 mod keys;
 mod open;
@@ -124,7 +125,8 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         self.life().left
     }
 
-    /// Gives the pad back: burns what is reserved and not used, destroys what is used, and lets others attach it.
+    /// Gives the pad back: burns what is reserved and not used, [destroys](Self::destroy) what is used, and lets others
+    /// attach it.
     ///
     /// # Errors
     /// [`PadError`]; the handle is gone even then, and the lease lasts until it ends.
@@ -133,26 +135,6 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let erased = self.destroy().await?;
         self.commit([Op::Detach { fence: self.fence }]).await?;
         Ok(erased)
-    }
-
-    /// Closes the pad for good, by its owner's will: what is left of the value goes to the refund account.
-    ///
-    /// # Errors
-    /// [`PadError`] if that cannot be committed.
-    pub async fn close(&self) -> Result<(), PadError> {
-        self.alive()?;
-        self.commit([Op::Close { fence: self.fence, status: PadStatus::Closed }]).await?;
-        Ok(())
-    }
-
-    /// Destroys what is used of both lanes, now.
-    ///
-    /// # Errors
-    /// [`PadError::Material`] if it cannot be overwritten.
-    pub async fn destroy(&self) -> Result<Erased, PadError> {
-        let sent = self.sender.lock().await.destroy(&self.half)?;
-        let received = self.receiver.lock().await.destroy(&self.half)?;
-        Ok(if sent == Erased::Overwritten { received } else { sent })
     }
 
     fn life(&self) -> Life {
@@ -169,6 +151,15 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             return Err(PadError::Forked);
         }
         if self.life().dead { Err(PadError::Dead) } else { Ok(()) }
+    }
+
+    /// As [`alive`](Self::alive), and the pad is open.
+    fn usable_now(&self) -> Result<(), PadError> {
+        self.alive()?;
+        match self.status() {
+            PadStatus::Open => Ok(()),
+            status => Err(PadError::NotOpen(status)),
+        }
     }
 
     /// What of a lane is of use: less than the smallest frame is not.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::new_file::NewFile;
 use super::registry::Taken;
 use super::state::State;
-use super::{Erased, MaterialError, PadHalf, PadHeader, PadKeys, PadMaterial, check_present};
+use super::{Erased, MaterialError, PadHalf, PadHeader, PadKeys, PadMaterial, Stage, check_present};
 use crate::frame::widen;
 use crate::issue::PadSink;
 use crate::{Instance, PadId};
@@ -21,6 +21,7 @@ use crate::{Instance, PadId};
 /// The unit of the layout, and of what can be punched out of a file.
 const BLOCK: u64 = 4096;
 const LANES: u64 = 3 * BLOCK;
+const BAD_HEADER: MaterialError = MaterialError::Corrupt("its header");
 /// What is overwritten at a time.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
@@ -81,7 +82,7 @@ impl SinglePad {
     /// [`MaterialError`] if it is no whole pad file.
     pub fn header(&self) -> Result<PadHeader, MaterialError> {
         let file = File::open(&self.0)?;
-        Ok(read_header(&file)?.0)
+        Ok(Content::read(&file)?.header)
     }
 }
 
@@ -111,17 +112,18 @@ impl FileHalf {
     /// [`MaterialError`] if it is in use, or no whole pad file.
     pub fn open(path: &Path) -> Result<Self, MaterialError> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let (header, keys, checksum) = read_header(&file)?;
-        let taken = Taken::new(header.pad, header.lane)?;
+        let (named, _) = PadHeader::parse_unchecked(&*read_header(&file)?).map_err(|_| BAD_HEADER)?;
+        let taken = Taken::new(named.pad, named.lane)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(MaterialError::InUse(header.pad)),
+            Err(TryLockError::WouldBlock) => return Err(MaterialError::InUse(named.pad)),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        // What is read before the lock is held may be changing.
+        let Content { header, keys, checksum, state } = Content::read(&file)?;
         if file.metadata()?.len() != file_len(&header) {
             return Err(MaterialError::Corrupt("its length is not what its header says"));
         }
-        let state = read_state(&file, &checksum)?;
         let in_place = writes_in_place(&file);
         Ok(Self { file, header, keys, checksum, state: Mutex::new(state), in_place, _taken: taken })
     }
@@ -195,6 +197,27 @@ impl PadHalf for FileHalf {
         check_present(offset, out)
     }
 
+    fn stage(&self) -> Stage {
+        self.state().stage
+    }
+
+    fn advance(&self, stage: Stage) -> Result<(), MaterialError> {
+        let header = self.header.to_bytes(&self.keys);
+        let sum = PadHeader::sum_without_keys(&header).map_err(|_| BAD_HEADER)?;
+        self.change(|state| {
+            if stage > state.stage {
+                (state.stage, state.header) = (stage, sum);
+            }
+        })?;
+        // Only now: a header whose keys are gone is whole to those who find that mark, and damaged to all others.
+        if self.stage() > Stage::InUse {
+            let keys = ZEROS.get(PadHeader::KEYS).unwrap_or_default();
+            self.file.write_all_at(keys, widen(PadHeader::KEYS.start))?;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
     fn destroy(&self, lane: u8, range: Range<u64>) -> Result<Erased, MaterialError> {
         let start = self.locate(lane, &range)?;
         let end = start.saturating_add(range.end.saturating_sub(range.start));
@@ -222,15 +245,38 @@ impl fmt::Debug for FileHalf {
     }
 }
 
-fn read_header(file: &File) -> Result<(PadHeader, PadKeys, [u8; 32]), MaterialError> {
+/// What a pad file says, but for its lanes.
+struct Content {
+    header: PadHeader,
+    keys: PadKeys,
+    checksum: [u8; 32],
+    state: State,
+}
+
+impl Content {
+    /// Reads the header before the state: if the keys are gone by then, the state says so.
+    fn read(file: &File) -> Result<Self, MaterialError> {
+        let bytes = read_header(file)?;
+        let (_, checksum) = bytes.split_last_chunk().ok_or(BAD_HEADER)?;
+        let state = read_state(file, checksum);
+        let parsed = match &state {
+            Ok(State { stage: Stage::Ended | Stage::Destroyed, header, .. }) => {
+                PadHeader::parse_ended(&*bytes, header)
+            }
+            _ => PadHeader::parse(&*bytes),
+        };
+        let (header, keys) = parsed.map_err(|_| BAD_HEADER)?;
+        Ok(Self { header, keys, checksum: *checksum, state: state? })
+    }
+}
+
+fn read_header(file: &File) -> Result<Zeroizing<[u8; PadHeader::LEN]>, MaterialError> {
     let mut bytes = Zeroizing::new([0; PadHeader::LEN]);
     file.read_exact_at(&mut *bytes, 0).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => MaterialError::Corrupt("it is too short"),
         _ => error.into(),
     })?;
-    let (header, keys) = PadHeader::parse(&*bytes).map_err(|_| MaterialError::Corrupt("its header"))?;
-    let (_, checksum) = bytes.split_last_chunk().ok_or(MaterialError::Corrupt("its header"))?;
-    Ok((header, keys, *checksum))
+    Ok(bytes)
 }
 
 fn read_state(file: &File, checksum: &[u8; 32]) -> Result<State, MaterialError> {

@@ -1,4 +1,5 @@
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use sha2::{Digest, Sha256};
 use symbolon_keys::wire::{Malformed, Reader};
@@ -51,6 +52,8 @@ pub struct PadHeader {
 impl PadHeader {
     /// The length of its encoding, with the keys and the checksum.
     pub(crate) const LEN: usize = 192;
+    /// Where the keys lie in it.
+    pub(super) const KEYS: Range<usize> = 96..160;
 
     /// The length of a lane in what it is counted in: bytes, or keys.
     #[must_use]
@@ -64,7 +67,7 @@ impl PadHeader {
         self.mode.unit()
     }
 
-    pub(super) fn lane_bytes(&self, lane: u8) -> u64 {
+    pub(crate) fn lane_bytes(&self, lane: u8) -> u64 {
         let [zero, one] = self.lanes;
         if lane == 0 { zero } else { one }
     }
@@ -108,8 +111,29 @@ impl PadHeader {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, PadKeys), Malformed> {
-        let mut r = Reader::new(bytes);
         let (start, checksum) = bytes.split_last_chunk::<32>().ok_or(Malformed)?;
+        if Sha256::digest(start).as_slice() != checksum {
+            return Err(Malformed);
+        }
+        Self::parse_unchecked(bytes)
+    }
+
+    /// The header of a half whose keys are destroyed, or about to be: `sum` of the rest vouches for it.
+    pub(super) fn parse_ended(bytes: &[u8], sum: &[u8; 32]) -> Result<(Self, PadKeys), Malformed> {
+        if Self::sum_without_keys(bytes)? != *sum {
+            return Err(Malformed);
+        }
+        Ok((Self::parse_unchecked(bytes)?.0, PadKeys::destroyed()))
+    }
+
+    /// What vouches for the header when its keys are gone, and with them what its checksum is of.
+    pub(super) fn sum_without_keys(bytes: &[u8]) -> Result<[u8; 32], Malformed> {
+        Ok(Sha256::digest(bytes.get(..Self::KEYS.start).ok_or(Malformed)?).into())
+    }
+
+    /// The fields, whatever the checksum says.
+    pub(super) fn parse_unchecked(bytes: &[u8]) -> Result<(Self, PadKeys), Malformed> {
+        let mut r = Reader::new(bytes);
         r.expect(MAGIC)?;
         r.expect(&[VERSION])?;
         let mode = PadMode::from_code(r.u8()?).ok_or(Malformed)?;
@@ -131,7 +155,7 @@ impl PadHeader {
         r.expect(&[0; 8])?;
         let mut key = || Ok::<_, Malformed>(Secret::from(r.array::<32>()?));
         let (inner, witness) = (key()?, key()?);
-        if r.rest() != checksum || Sha256::digest(start).as_slice() != checksum || !header.is_valid() {
+        if r.rest().len() != 32 || !header.is_valid() {
             return Err(Malformed);
         }
         Ok((header, PadKeys::new(RootKey::from(inner), MacKey::from(witness))))

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use symbolon_keys::{MacKey, RootKey, Secret};
 
 use super::registry::Taken;
-use super::{Erased, MaterialError, PadHalf, PadHeader, PadKeys, PadMaterial, check_present};
+use super::{Erased, MaterialError, PadHalf, PadHeader, PadKeys, PadMaterial, Stage, check_present};
 use crate::frame::widen;
 use crate::issue::PadSink;
 use crate::{Instance, PadId};
@@ -22,6 +22,7 @@ struct Stored {
     header: PadHeader,
     keys: [[u8; 32]; 2],
     instance: Option<Instance>,
+    stage: Stage,
     floors: [u64; 2],
     lanes: [Vec<u8>; 2],
 }
@@ -57,6 +58,7 @@ impl MemoryMaterial {
             header: stored.header.clone(),
             keys: stored.keys,
             instance: stored.instance,
+            stage: stored.stage,
             floors: stored.floors,
             lanes: stored.lanes.clone(),
         };
@@ -162,6 +164,20 @@ impl PadHalf for MemoryHalf {
         })
     }
 
+    fn stage(&self) -> Stage {
+        self.with(|stored| Ok(stored.stage)).unwrap_or(Stage::Destroyed)
+    }
+
+    fn advance(&self, stage: Stage) -> Result<(), MaterialError> {
+        self.with(|stored| {
+            stored.stage = stage.max(stored.stage);
+            if stored.stage > Stage::InUse {
+                stored.keys = [[0; 32]; 2];
+            }
+            Ok(())
+        })
+    }
+
     fn destroy(&self, lane: u8, range: Range<u64>) -> Result<Erased, MaterialError> {
         self.with(|stored| {
             let bytes = stored.lane_mut(lane).get_mut(places(&range)?).ok_or(MaterialError::OutOfRange)?;
@@ -200,6 +216,7 @@ impl PadSink for MemorySink {
             header: header.clone(),
             keys: [*keys.inner().expose(), *keys.witness().expose()],
             instance: None,
+            stage: Stage::InUse,
             floors: [0; 2],
             lanes: [vec![], vec![]],
         };

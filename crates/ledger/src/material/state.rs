@@ -1,6 +1,7 @@
 use sha2::{Digest, Sha256};
 use symbolon_keys::wire::{Malformed, Reader};
 
+use super::Stage;
 use crate::Instance;
 
 /// What changes about a half: written alternately into two slots, so that a torn write leaves the other.
@@ -8,12 +9,16 @@ use crate::Instance;
 pub(super) struct State {
     pub(super) counter: u64,
     pub(super) instance: Option<Instance>,
+    pub(super) stage: Stage,
     pub(super) floors: [u64; 2],
+    /// Of the header without its keys, once these are destroyed; zero before.
+    pub(super) header: [u8; 32],
 }
 
 impl State {
     pub(super) const LEN: usize = 128;
-    pub(super) const NEW: Self = Self { counter: 1, instance: None, floors: [0; 2] };
+    pub(super) const NEW: Self =
+        Self { counter: 1, instance: None, stage: Stage::InUse, floors: [0; 2], header: [0; 32] };
 
     /// The slot that this state goes into.
     pub(super) const fn slot(&self) -> u64 {
@@ -21,15 +26,21 @@ impl State {
     }
 
     pub(super) fn to_bytes(self, header_checksum: &[u8; 32]) -> [u8; Self::LEN] {
-        let Self { counter, instance, floors: [zero, one] } = self;
+        let Self { counter, instance, stage, floors: [zero, one], header } = self;
+        let code = match stage {
+            Stage::InUse => u8::from(instance.is_some()),
+            Stage::Ended => 2,
+            Stage::Destroyed => 3,
+        };
         let mut out = [0; Self::LEN];
-        let parts: [&[u8]; 6] = [
+        let parts: [&[u8]; 7] = [
             &counter.to_be_bytes(),
-            &[u8::from(instance.is_some()), 0, 0, 0, 0, 0, 0, 0],
+            &[code, 0, 0, 0, 0, 0, 0, 0],
             instance.as_ref().map_or(&[0; 16], |instance| instance.as_bytes()),
             &zero.to_be_bytes(),
             &one.to_be_bytes(),
-            &[0; 48],
+            &header,
+            &[0; 16],
         ];
         let (content, checksum) = out.split_at_mut(96);
         for (to, from) in content.iter_mut().zip(parts.into_iter().flatten()) {
@@ -46,9 +57,11 @@ impl State {
         }
         let mut r = Reader::new(content);
         let counter = r.u64()?;
-        let provisioned = match r.u8()? {
-            0 => false,
-            1 => true,
+        let (provisioned, stage) = match r.u8()? {
+            0 => (false, Stage::InUse),
+            1 => (true, Stage::InUse),
+            2 => (true, Stage::Ended),
+            3 => (true, Stage::Destroyed),
             _ => return Err(Malformed),
         };
         r.expect(&[0; 7])?;
@@ -57,9 +70,13 @@ impl State {
             return Err(Malformed);
         }
         let floors = [r.u64()?, r.u64()?];
-        r.expect(&[0; 48])?;
+        let header: [u8; 32] = r.array()?;
+        if stage == Stage::InUse && header != [0; 32] {
+            return Err(Malformed);
+        }
+        r.expect(&[0; 16])?;
         r.finish()?;
-        Ok(Self { counter, instance: provisioned.then(|| instance.into()), floors })
+        Ok(Self { counter, instance: provisioned.then(|| instance.into()), stage, floors, header })
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 
 use super::{Life, Policy, Receiver, Sender};
 use crate::frame::LaneCipher;
-use crate::material::{PadHalf, PadMaterial};
+use crate::material::{MaterialError, PadHalf, PadMaterial, Stage};
 use crate::{
     Batch, CommitError, Fence, LedgerStore, Op, Outcome, OwnerId, Pad, PadError, PadId, PadMode, PadRow,
     PadStatus, Refusal, Refused, Remaining,
@@ -21,7 +21,10 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
     /// # Errors
     /// [`PadError::LedgerMissing`] if the ledger does not know the pad; [`PadError::OtherInstance`] and
     /// [`PadError::LedgerBehind`] if the ledger or the half is an old copy; [`PadError::NotProvisioned`];
-    /// [`PadError::Material`] if the half is in use, missing or damaged.
+    /// [`PadError::Material`] if the half is in use, missing, damaged, or destroyed while the ledger has the pad open.
+    ///
+    /// A pad that was closed attaches with that [status](Self::status): it gives stored answers and nothing else, and
+    /// what is left of its half is destroyed.
     pub async fn attach<M: PadMaterial<Half = H>>(
         store: &S,
         material: &M,
@@ -65,6 +68,10 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         skip_key_in_use(store, &mut row).await?;
         let pad = Self::new(store.clone(), half, &row, policy);
         pad.close_if_spent(&row).await?;
+        if pad.status().is_closed() && pad.half.stage() < Stage::Destroyed {
+            // Whoever closed it did not come to this. Stored answers can be had even if it fails again.
+            let _ = pad.destroy().await;
+        }
         Ok(pad)
     }
 
@@ -124,6 +131,9 @@ async fn skip_key_in_use<S: LedgerStore>(store: &S, row: &mut PadRow) -> Result<
 /// The ledger and the half describe the same pad, and the ledger is not behind.
 fn agree<H: PadHalf>(row: &PadRow, half: &H) -> Result<(), PadError> {
     same_pad(row, half)?;
+    if !row.status.is_closed() && half.stage() > Stage::InUse {
+        return Err(MaterialError::Ended(row.id).into());
+    }
     for (lane, reserved) in [(row.send.lane, row.send.reserved), (row.receive.lane, row.receive.end())] {
         let floor = floor(half, lane);
         if reserved < floor {

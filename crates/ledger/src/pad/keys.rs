@@ -70,6 +70,12 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     /// As for a message that begins a new key.
     pub async fn take_psk(&self) -> Result<(u64, Psk), PadError> {
         self.keyed()?;
+        let taken = self.take_key().await;
+        self.end_if_closed().await;
+        taken
+    }
+
+    async fn take_key(&self) -> Result<(u64, Psk), PadError> {
         let mut guard = self.sender.lock().await;
         let sender = &mut *guard;
         if let Err(error) = self.ready(sender, 1).await {
@@ -92,6 +98,12 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     /// [`PadError::Refused`] if it was received or skipped before, or lies too far ahead.
     pub async fn psk_at(&self, index: u64) -> Result<Psk, PadError> {
         self.keyed()?;
+        let psk = self.key_at(index).await;
+        self.end_if_closed().await;
+        psk
+    }
+
+    async fn key_at(&self, index: u64) -> Result<Psk, PadError> {
         let mut receiver = self.receiver.lock().await;
         let lane = *receiver.cipher.lane();
         let position = receiver.row.receive.end();
@@ -111,14 +123,10 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 
     fn keyed(&self) -> Result<(), PadError> {
-        self.alive()?;
         if self.half.header().mode != PadMode::KeySequence {
             return Err(PadError::Mismatch("the mode: this is no key sequence"));
         }
-        match self.status() {
-            PadStatus::Open => Ok(()),
-            status => Err(PadError::NotOpen(status)),
-        }
+        self.usable_now()
     }
 
     /// What the beginning of a key costs.

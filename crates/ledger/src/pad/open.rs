@@ -25,7 +25,7 @@ pub(super) struct Receiver {
     /// Of a key sequence: the key in use.
     key: Option<SessionKey>,
     backend: Backend,
-    destroyed: u64,
+    pub(super) destroyed: u64,
     /// The frame whose claim was asked for and not heard of.
     in_doubt: Option<RequestId>,
 }
@@ -76,6 +76,11 @@ impl Receiver {
         let mut bytes = read_key(half, self.row.receive.lane, index)?;
         let chunk = Chunk::new(index, &mut *bytes);
         SessionKey::new(*self.cipher.lane(), index, chunk, self.backend).map_err(|_| PadError::Rejected)
+    }
+
+    /// Nothing of the lane will be received any more.
+    pub(super) fn end(&mut self) {
+        self.key = None;
     }
 
     fn undestroyed(&self) -> u64 {
@@ -187,6 +192,16 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         steps: impl IntoIterator<Item = Op> + Send,
     ) -> Result<Message, PadError> {
         self.alive()?;
+        let message = self.receive(frame, steps).await;
+        self.end_if_closed().await;
+        message
+    }
+
+    async fn receive(
+        &self,
+        frame: &[u8],
+        steps: impl IntoIterator<Item = Op> + Send,
+    ) -> Result<Message, PadError> {
         let frame = Received::parse(self.half.header().mode, frame)?;
         let (lane, range, seq) = frame.place();
         let mut guard = self.receiver.lock().await;
@@ -231,6 +246,9 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             Err(PadError::Commit(CommitError::Refused(Refused {
                 why: Refusal::Replayed { .. }, ..
             }))) if asked_before => {}
+            // So it was, and that ended the pad.
+            Err(PadError::NotOpen(_))
+                if asked_before && self.store.request(self.fence.pad, id).await?.is_some() => {}
             Err(PadError::Commit(CommitError::Unknown(error))) => {
                 return Err(PadError::Commit(CommitError::Unknown(error)));
             }

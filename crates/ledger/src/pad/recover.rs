@@ -4,7 +4,7 @@ use super::attach::{floor, lease, same_pad};
 use super::provision::new_row;
 use super::witness::{WitnessLink, exchange};
 use super::{Pad, PadError, Policy};
-use crate::material::{PadHalf, PadMaterial};
+use crate::material::{MaterialError, PadHalf, PadMaterial, Stage};
 use crate::witness::{Body, OwnerSession};
 use crate::{
     Batch, BatchId, CommitError, Fence, Generation, Instance, LedgerStore, Op, Outcome, PadId, PadRow,
@@ -28,7 +28,8 @@ pub enum Restored {
 }
 
 impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
-    /// Starts using a pad whose ledger may be an old copy, beyond everything that may have been used since.
+    /// Starts using a pad whose ledger may be an old copy, beyond everything that may have been used since. If it has
+    /// ended since, it is closed in that ledger too, and what was restored of its value goes to the refund account.
     ///
     /// # Errors
     /// As [`attach`](Self::attach), but for [`PadError::LedgerBehind`], which this is for.
@@ -51,6 +52,9 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             return Err(PadError::OtherInstance { half: instance, ledger: row.instance });
         }
         same_pad(&row, &half)?;
+        if half.stage() > Stage::InUse {
+            return Self::close_again(store, half, row, policy).await;
+        }
         let (send, receive) = match restored {
             Restored::Witnessed if row.witnessed => (row.send.reserved, row.receive.ceiling),
             Restored::Witnessed => return Err(PadError::Mismatch("the witness")),
@@ -74,6 +78,18 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         Ok(Self::new(store.clone(), half, &row, policy))
     }
 
+    /// The pad had ended, and the half knows it: a ledger that does not is brought to its end as well.
+    async fn close_again(store: &S, half: H, row: PadRow, policy: Policy) -> Result<Self, PadError> {
+        let row = lease(store, &row, &policy).await?;
+        let pad = Self::new(store.clone(), half, &row, policy);
+        if pad.status().is_closed() {
+            pad.destroy().await?;
+        } else {
+            pad.close().await?;
+        }
+        Ok(pad)
+    }
+
     /// Begins a new life of our lane beyond everything that either end knows as used, after the two contradicted each
     /// other, or our ledger was lost. An operator's decision: it cuts off every other copy of this end for good.
     ///
@@ -81,6 +97,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
     /// lane then, as we have forgotten what we acknowledged.
     ///
     /// # Errors
+    /// [`PadError::Material`] with [`MaterialError::Ended`] if the pad had ended: [close](Self::attach_after_restore) it.
     /// [`PadError::Link`] or [`PadError::Rejected`] if the witness does not answer: then nothing has changed, or it is
     /// done again. [`PadError::Mismatch`] if the pad has no witness.
     pub async fn recover<M: PadMaterial<Half = H>, L: WitnessLink>(
@@ -93,6 +110,9 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         let half = material.take(id)?;
         if !half.header().witnessed {
             return Err(PadError::Mismatch("the witness: this pad has none"));
+        }
+        if half.stage() > Stage::InUse {
+            return Err(MaterialError::Ended(id).into());
         }
         let row = match store.pad(id).await? {
             Some(row) => row,

@@ -28,7 +28,7 @@ pub(super) struct Sender {
     pub(super) pending: Option<Reservation>,
     /// Of a key sequence: the key in use.
     pub(super) keys: SendKeys,
-    destroyed: u64,
+    pub(super) destroyed: u64,
 }
 
 impl Sender {
@@ -57,6 +57,13 @@ impl Sender {
 
     pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {
         destroy(half, self.cipher.lane().lane, &mut self.destroyed, self.lane.cursor())
+    }
+
+    /// Nothing of the lane will be used any more.
+    pub(super) fn end(&mut self, len: u64) {
+        self.lane.burn_to(len);
+        self.keys.end();
+        self.pending = None;
     }
 
     /// What of the lane a message takes: nothing, if it goes under a key that is in use.
@@ -253,11 +260,30 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
     /// [`PadError::Exhausted`] if the lane has no room; [`PadError::Commit`] if value is lacking, or the outcome is
     /// unknown: then the frame is lost, its bytes are burnt, and the same answer can be committed again.
     pub async fn commit(self) -> Result<Vec<u8>, PadError> {
-        let Self { pad, message, .. } = &self;
-        pad.alive()?;
-        if pad.status() != PadStatus::Open {
-            return Err(PadError::NotOpen(pad.status()));
+        let mut frame = Vec::new();
+        self.commit_into(&mut frame).await?;
+        Ok(frame)
+    }
+
+    /// As [`commit`](Self::commit), into a buffer that is cleared first: with room in it, and nothing to be committed, a
+    /// frame from what is reserved takes nothing from the heap. After an error it is empty.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn commit_into(self, frame: &mut Vec<u8>) -> Result<(), PadError> {
+        frame.clear();
+        let sealed = self.seal_into(frame).await;
+        if sealed.is_err() {
+            // Sealed, perhaps, and not committed: nobody may send it.
+            frame.clear();
         }
+        self.pad.end_if_closed().await;
+        sealed
+    }
+
+    async fn seal_into(&self, frame: &mut Vec<u8>) -> Result<(), PadError> {
+        let Self { pad, message, .. } = self;
+        pad.usable_now()?;
         let now = UnixTime::now();
         let mut guard = pad.sender.lock().await;
         let sender = &mut *guard;
@@ -265,34 +291,39 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         if let Err(error) = pad.ready(sender, cost).await {
             return Err(pad.keys_ended(error).await);
         }
-        // Again, as the reservation took its time.
-        pad.alive()?;
-        let mut frame = Vec::new();
-        sender.seal(cost, message, now, &mut frame)?;
+        // Again, as the lock and the reservation took their time.
+        pad.usable_now()?;
+        sender.seal(cost, message, now, frame)?;
         let send = pad.usable(sender.left());
         pad.set_life(|life| life.left.send = send);
-        let mut steps = self.steps(&frame, pad.is_spent(pad.remaining()))?;
+        let mut steps = self.steps(frame, pad.is_spent(pad.remaining()))?;
         if cost > 0 {
             steps.extend(pad.key_fee()?);
         }
         if steps.is_empty() {
-            return Ok(frame);
+            return Ok(());
         }
         match pad.commit(steps).await {
-            Ok(_) => Ok(frame),
-            // It had been committed, and we never heard of it: that answer stands.
-            Err(PadError::Commit(CommitError::Refused(Refused {
-                why: Refusal::Answered(request), ..
-            }))) => {
-                let row = pad.store.request(pad.fence.pad, request).await?;
-                row.and_then(|row| row.reply).ok_or(PadError::Unanswered(request))
-            }
+            Ok(_) => Ok(()),
             Err(error) => {
                 // A key that may not have been paid for is not used.
                 sender.keys.end();
-                Err(error)
+                *frame = self.answered_before(error).await?;
+                Ok(())
             }
         }
+    }
+
+    /// The answer that stands, if it had been committed before and we never heard of it; that may have ended the pad.
+    async fn answered_before(&self, error: PadError) -> Result<Vec<u8>, PadError> {
+        let refused = matches!(
+            error,
+            PadError::NotOpen(_)
+                | PadError::Commit(CommitError::Refused(Refused { why: Refusal::Answered(_), .. }))
+        );
+        let Some(request) = self.request.filter(|_| refused) else { return Err(error) };
+        let row = self.pad.store.request(self.pad.fence.pad, request).await?;
+        row.and_then(|row| row.reply).ok_or(error)
     }
 
     fn steps(&self, frame: &[u8], spent: bool) -> Result<Vec<Op>, PadError> {

@@ -29,10 +29,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     /// [`PadError::Link`] and [`PadError::Rejected`] if the answer does not come, or is not the peer's: nothing is lost
     /// by trying again.
     pub async fn secure<L: WitnessLink>(&self, link: &mut L, bytes: u64) -> Result<(), PadError> {
-        self.alive()?;
-        if self.status() != PadStatus::Open {
-            return Err(PadError::NotOpen(self.status()));
-        }
+        self.usable_now()?;
         let mut guard = self.sender.lock().await;
         let sender = &mut *guard;
         if !self.half.header().witnessed {
@@ -84,11 +81,15 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     /// lane: what it acknowledges is durable. `session` belongs to the connection that the message came over.
     ///
     /// # Errors
-    /// [`PadError::Rejected`] if the message is not the peer's, or not of this session.
+    /// [`PadError::Rejected`] if the message is not the peer's, or not of this session; [`PadError::NotOpen`] if the pad
+    /// was closed: its key is destroyed, and nothing that the peer sends would be received.
     pub async fn attest(&self, session: &mut WitnessSession, message: &[u8]) -> Result<Vec<u8>, PadError> {
         self.alive()?;
         let (key, pad, fence) = (self.half.keys().witness(), self.fence.pad, self.fence);
         let mut receiver = self.receiver.lock().await;
+        if self.status().is_closed() {
+            return Err(PadError::NotOpen(self.status()));
+        }
         let rejected = |_| PadError::Rejected;
         if matches!(Body::parse(message), Ok(Body::Hello(_))) {
             let state = receiver.row.receive.state();

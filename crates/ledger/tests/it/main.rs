@@ -8,6 +8,7 @@
 )]
 
 mod books;
+mod ending;
 mod files;
 mod frames;
 mod fuzz;
