@@ -154,4 +154,6 @@ labels! {
     SERVER_SECRETS = "symbolon/server/secrets/v1";
     /// The ids behind a voucher: its account, and the transfers made with it.
     VOUCHER = "symbolon/server/voucher/v1";
+    /// What a quote was given for: the service and the request.
+    QUOTE = "symbolon/server/quote/v1";
 }

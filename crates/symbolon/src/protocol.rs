@@ -3,6 +3,8 @@
 //! A message of a session is `u8 version || CBOR`. The encoding is canonical: what does not come out the same when it
 //! is encoded again is refused. Byte strings inside (records, sealed messages, frames, envelopes) have formats and
 //! authentication of their own.
+//!
+//! The messages have no `Debug`: they carry vouchers, profiles and halves of pads.
 
 use core::fmt;
 
@@ -26,7 +28,7 @@ pub(crate) const LETTERS_AT_ONCE: usize = 8;
 pub(crate) const MAX_ITEMS: usize = 256;
 
 /// What a client sends.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(PartialEq, Eq, Encode, Decode)]
 pub(crate) enum ToServer {
     /// The request of this number, counted up within a session. Answers carry the number.
     #[n(0)]
@@ -53,7 +55,7 @@ pub(crate) enum ToServer {
 }
 
 /// What a server sends.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(PartialEq, Eq, Encode, Decode)]
 pub(crate) enum ToClient {
     /// The answer to the request of this number.
     #[n(0)]
@@ -86,7 +88,7 @@ pub(crate) enum ToClient {
 }
 
 /// What can be asked. Requests marked *(login)* need [`Request::Login`] before them.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Request {
     /// "I am this user": true if the directory's newest record of the user names the Noise key of this session.
     #[n(0)]
@@ -155,10 +157,14 @@ pub(crate) enum Request {
         #[cbor(with = "id")]
         Id,
     ),
+    /// Closes a pad for good: what is left of its value goes back to the voucher that paid for it. Whoever has the
+    /// voucher may; no login.
+    #[n(19)]
+    ClosePad(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32], #[n(1)] PadRef),
 }
 
 /// What is answered; one for each request, unless it says otherwise.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Reply {
     /// It is done.
     #[n(0)]
@@ -193,7 +199,7 @@ pub(crate) enum Reply {
 }
 
 /// What is asked under a pad, as the plaintext of a frame.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(PartialEq, Eq, Encode, Decode)]
 pub(crate) enum PadRequest {
     /// What a request to a service will cost at most; that much is set aside.
     #[n(0)]
@@ -207,7 +213,7 @@ pub(crate) enum PadRequest {
 }
 
 /// What is answered under a pad.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(PartialEq, Eq, Encode, Decode)]
 pub(crate) enum PadReply {
     /// The quote's name, and the most that it will cost.
     #[n(0)]

@@ -5,6 +5,9 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
+use core::time::Duration;
+
+use std::io;
 
 use symbolon_agreement::net::{BindError, Listener, Policy};
 use symbolon_keys::{Id, Identity, NoisePublicKey};
@@ -12,14 +15,17 @@ use symbolon_ledger::Amount;
 use symbolon_store::AnyStore;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::folder::ServerFolder;
-use crate::service::{Process, Service, Services};
+use crate::service::{AnyCourier, Courier, Process, Service, Services};
 
 mod connection;
 mod documents;
 mod exchange;
+mod frames;
 mod guests;
+mod housekeeping;
 mod mail;
 mod operator;
 mod pads;
@@ -38,6 +44,12 @@ const MAX_SESSIONS: (usize, usize) = (1024, 128);
 
 /// The most bytes of one document, sealed, unless [`ServerBuilder::max_document`] says otherwise.
 const MAX_DOCUMENT: u64 = 16 << 30;
+
+/// How long what a quote set aside stays set aside: a person may think about it.
+const QUOTE_TTL: Duration = Duration::from_secs(300);
+
+/// How long sessions have to finish the request at hand when the server stops.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// What a server does with documents, by name.
 type Processes = BTreeMap<&'static str, Arc<dyn Process>>;
@@ -74,6 +86,8 @@ pub struct ServerBuilder {
     folder: ServerFolder,
     services: Services,
     processes: Processes,
+    courier: Option<Arc<dyn AnyCourier>>,
+    quote_ttl: Duration,
     policy: Policy,
     realm: Option<Id>,
     pad_price: Amount,
@@ -91,6 +105,18 @@ impl ServerBuilder {
     /// Offers to process documents; one of the same name is replaced.
     pub fn process(mut self, process: impl Process) -> Self {
         self.processes.insert(process.name(), Arc::new(process));
+        self
+    }
+
+    /// Has `courier` bring about what services enqueue.
+    pub fn courier(mut self, courier: impl Courier) -> Self {
+        self.courier = Some(Arc::new(courier));
+        self
+    }
+
+    /// How long what a quote set aside stays set aside; five minutes if nothing is said.
+    pub const fn quote_ttl(mut self, ttl: Duration) -> Self {
+        self.quote_ttl = ttl;
         self
     }
 
@@ -135,6 +161,7 @@ impl ServerBuilder {
         let listener = Listener::bind(addr, self.identity.noise_key()).policy(self.policy.clone());
         let max_sessions = self.max_sessions;
         let exchange = Arc::new(Exchange::new(self)?);
+        exchange.pads.sweep(&exchange.store).await.map_err(ServerError::Folder)?;
         let listener = listener.start().await?;
         Ok(Server { exchange, listener, key, max_sessions })
     }
@@ -149,6 +176,8 @@ impl Server {
             folder,
             services: Services::default(),
             processes: Processes::new(),
+            courier: None,
+            quote_ttl: QUOTE_TTL,
             policy: Policy::default(),
             realm: None,
             pad_price: Amount::ZERO,
@@ -175,7 +204,7 @@ impl Server {
         Operator::new(Arc::clone(&self.exchange))
     }
 
-    /// Serves until `stop` is ready: then no session is begun, each session finishes the request at hand, the pads are
+    /// Serves until `stop` is ready: then no session is begun, each session has 20 s to finish the request at hand, the pads are
     /// given back, and the store, which has everything that was acknowledged, is closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
@@ -183,6 +212,8 @@ impl Server {
         let permits = Arc::new(Semaphore::new(in_all));
         let guests = Guests::default();
         let mut sessions = JoinSet::new();
+        let mut due = tokio::time::interval(housekeeping::EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
         loop {
             // A session is accepted only when there is room to serve it.
@@ -194,6 +225,10 @@ impl Server {
                 biased;
                 () = &mut stop => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+                _ = due.tick() => {
+                    let exchange = Arc::clone(&self.exchange);
+                    sessions.spawn(async move { exchange.housekeep().await });
+                }
                 next = next => {
                     let Some((session, permit)) = next else { break };
                     let seat = guests.seat(session.peer_addr().ip(), from_one_source);
@@ -213,7 +248,11 @@ impl Server {
         self.listener.shutdown();
         // Each session sees it before its next request.
         let _ = stopping.send(true);
-        while sessions.join_next().await.is_some() {}
+        let finished = timeout(GRACE, async { while sessions.join_next().await.is_some() {} });
+        if finished.await.is_err() {
+            tracing::warn!(sessions = sessions.len(), "cut off: they did not finish in time");
+            sessions.shutdown().await;
+        }
         self.exchange.pads.detach().await;
         self.exchange.store.clone().close().await;
         tracing::info!("stopped");
@@ -252,12 +291,15 @@ pub enum ServerError {
     Bind(BindError),
     /// The identity gives no keys.
     Identity,
+    /// The folder of pads cannot be read.
+    Folder(io::Error),
 }
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Folder(error) => write!(f, "the folder of pads: {error}"),
             Self::Identity => f.write_str("the server's secrets cannot be derived from its identity"),
         }
     }
@@ -267,6 +309,7 @@ impl core::error::Error for ServerError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Bind(error) => Some(error),
+            Self::Folder(error) => Some(error),
             Self::Identity => None,
         }
     }

@@ -7,7 +7,7 @@ use core::future::Future;
 use core::pin::Pin;
 
 use symbolon_envelope::Context;
-use symbolon_ledger::Amount;
+use symbolon_ledger::{Amount, OutboxId};
 use zeroize::Zeroizing;
 
 /// A service that the server performs against value.
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 /// # When the server dies in between
 /// Between `perform` and the commit of its answer the server may be killed; the user asks again and `perform` runs a
 /// second time. So it must have no effect outside its answer. Effects elsewhere go into [`Performed::outbox`], which is
-/// written in the same commit and delivered from there at least once.
+/// written in the same commit and handed to the server's [`Courier`] from there at least once.
 pub trait Service: Send + Sync + 'static {
     /// The name by which requests reach it.
     fn name(&self) -> &'static str;
@@ -57,6 +57,26 @@ pub trait Process: Send + Sync + 'static {
     ) -> Result<Zeroizing<Vec<u8>>, ServiceError>;
 }
 
+/// Brings about elsewhere what services enqueued ([`Performed::outbox`]).
+pub trait Courier: Send + Sync + 'static {
+    /// Brings one about. It may be asked more than once for the same `id`: whoever receives it deduplicates by that.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; it is asked again later, and what was enqueued after it waits.
+    fn deliver(&self, id: OutboxId, payload: &[u8]) -> impl Future<Output = Result<(), ServiceError>> + Send;
+}
+
+/// [`Courier`] behind a pointer.
+pub(crate) trait AnyCourier: Send + Sync {
+    fn deliver<'a>(&'a self, id: OutboxId, payload: &'a [u8]) -> Boxed<'a, Result<(), ServiceError>>;
+}
+
+impl<C: Courier> AnyCourier for C {
+    fn deliver<'a>(&'a self, id: OutboxId, payload: &'a [u8]) -> Boxed<'a, Result<(), ServiceError>> {
+        Box::pin(Courier::deliver(self, id, payload))
+    }
+}
+
 /// An answer, what it costs, and what else is to happen once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,7 +85,8 @@ pub struct Performed {
     pub answer: Vec<u8>,
     /// The fee; whatever exceeds the quote is not charged.
     pub fee: Amount,
-    /// Effects elsewhere, delivered after the commit, at least once.
+    /// Effects elsewhere: handed to the server's [`Courier`] after the commit, at least once. Without a courier they stay
+    /// in the ledger's outbox.
     pub outbox: Vec<Vec<u8>>,
 }
 

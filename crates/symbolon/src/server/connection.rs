@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use super::documents::refused;
 use super::exchange::{Exchange, unavailable};
+use super::frames::Witness;
 use super::mail::{cursor_of, refused_poll};
-use super::pads::Witness;
 use crate::protocol::{
     Letter, MAX_CHUNK, MAX_MESSAGE, PurchaseRef, RecordRef, Refusal, RefusalCode, Reply, Request, ToClient,
     ToServer, decode, encode,
@@ -111,16 +111,17 @@ impl Connection {
                 let answer = exchange.frame(&frame, &mut link).await;
                 self.answer(number, answer).await
             }
-            Request::Put(record, replaces) => self.put(number, record, replaces).await,
+            Request::Put(record, replaces) => self.put(number, record, replaces, stop).await,
             Request::Get(record) => self.get(number, record).await,
             Request::Process(record, name, instruction, to) => {
                 let exchange = Arc::clone(&self.exchange);
-                let result = match self.user() {
+                let result = match self.user().await {
                     Ok(user) => exchange.process(record, user, (&name, instruction), to).await,
                     Err(refusal) => Err(refusal),
                 };
                 match result {
-                    Ok(sealed) => self.deliver(number, &sealed).await,
+                    // The turn ends when the result is gone: until then it is in memory.
+                    Ok((sealed, _turn)) => self.deliver(number, &sealed).await,
                     Err(refusal) => self.answer(number, Err(refusal)).await,
                 }
             }
@@ -129,7 +130,7 @@ impl Connection {
             }
             Request::Subscribe(cursor) => self.push(number, &cursor, stop).await,
             Request::VerifyProfile(profile) => {
-                let verified = match self.user() {
+                let verified = match self.user().await {
                     Ok(user) => self.exchange.verify_profile(user, &profile).await,
                     Err(refusal) => Err(refusal),
                 };
@@ -158,13 +159,16 @@ impl Connection {
             Request::Register(registration) => exchange.register(&registration).await,
             Request::LookUp(ids) => exchange.look_up(&ids.0).await,
             Request::History(id, from) => exchange.history(id, from).await,
-            Request::Deposit(message) => exchange.deposit(self.user()?, message).await,
-            Request::Poll(cursor, limit) => exchange.poll(self.user()?, &cursor, limit).await,
-            Request::Acknowledge(sequences) => exchange.acknowledge(self.user()?, &sequences).await,
+            Request::Deposit(message) => exchange.deposit(self.user().await?, message).await,
+            Request::Poll(cursor, limit) => exchange.poll(self.user().await?, &cursor, limit).await,
+            Request::Acknowledge(sequences) => exchange.acknowledge(self.user().await?, &sequences).await,
             Request::Witness(pad, message) => exchange.attest(&mut self.witness, pad, &message).await,
+            Request::ClosePad(voucher, pad) => {
+                exchange.close_pad(&Voucher::from(Secret::from(voucher)), pad).await
+            }
             Request::KeyParameters(user) => exchange.key_parameters(user).await,
-            Request::Grant(record, to) => exchange.grant(record, self.user()?, to).await,
-            Request::Revoke(record, from) => exchange.revoke(record, self.user()?, from).await,
+            Request::Grant(record, to) => exchange.grant(record, self.user().await?, to).await,
+            Request::Revoke(record, from) => exchange.revoke(record, self.user().await?, from).await,
             Request::VerifyProfile(_)
             | Request::Frame(_)
             | Request::Process(..)
@@ -175,24 +179,42 @@ impl Connection {
         }
     }
 
-    fn user(&self) -> Result<Id, Refusal> {
-        self.user.ok_or_else(|| Refusal::new(RefusalCode::NotLoggedIn, "log in first"))
+    /// Who is logged in. A key that was changed since logs nobody in any more.
+    async fn user(&self) -> Result<Id, Refusal> {
+        let user = self.user.ok_or_else(|| Refusal::new(RefusalCode::NotLoggedIn, "log in first"))?;
+        self.exchange.login(user, self.session.peer()).await
     }
 
-    async fn put(&mut self, number: u64, record: RecordRef, replaces: Option<u64>) -> Result<(), End> {
+    async fn put(
+        &mut self,
+        number: u64,
+        record: RecordRef,
+        replaces: Option<u64>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
         let exchange = Arc::clone(&self.exchange);
-        let mut receiving = match self.user() {
+        let receiving = match self.user().await {
             Ok(user) => exchange.custodian.receive(user).await.map_err(refused),
             Err(refusal) => Err(refusal),
-        }
-        .map(|receiving| receiving.record(RecordId::from(record.0)))
-        .map(|receiving| match replaces {
+        };
+        let receiving = match receiving {
+            Ok(receiving) => receiving.record(RecordId::from(record.0)),
+            // Nothing of a document is read for somebody who may not store one.
+            Err(refusal) => return self.end(number, refusal).await,
+        };
+        let mut receiving = Ok(match replaces {
             Some(sequence) => receiving.replacing(sequence),
             None => receiving,
         });
         let mut room = exchange.max_document;
-        // What was announced is read to its end even when it is refused: the client is told once, and in order.
-        while let Some(piece) = self.piece(number).await? {
+        // What was announced is read to its end even when it fails: the client is told once, and in order.
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = stopped(stop) => return Err(End::Silent),
+                piece = self.piece(number) => piece?,
+            };
+            let Some(piece) = piece else { break };
             room = match room.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
                 Some(room) => room,
                 None => {
@@ -218,7 +240,9 @@ impl Connection {
     async fn piece(&mut self, number: u64) -> Result<Option<Vec<u8>>, End> {
         let message = timeout(PIECE, self.session.recv()).await.map_err(|_| End::Silent)??;
         match decode::<ToServer>(&message.ok_or(SessionError::Truncated)?) {
-            Ok(ToServer::Data(n, bytes)) if n == number && bytes.len() <= MAX_CHUNK => Ok(Some(bytes)),
+            Ok(ToServer::Data(n, bytes)) if n == number && (1..=MAX_CHUNK).contains(&bytes.len()) => {
+                Ok(Some(bytes))
+            }
             Ok(ToServer::End(n)) if n == number => Ok(None),
             _ => {
                 let refusal =
@@ -230,7 +254,7 @@ impl Connection {
 
     async fn get(&mut self, number: u64, record: RecordRef) -> Result<(), End> {
         let exchange = Arc::clone(&self.exchange);
-        let delivery = match self.user() {
+        let delivery = match self.user().await {
             Ok(user) => exchange.deliver(record, user).await,
             Err(refusal) => Err(refusal),
         };
@@ -305,7 +329,7 @@ impl Connection {
         cursor: &[u8],
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), End> {
-        let subscribed = self.user().and_then(|user| {
+        let subscribed = self.user().await.and_then(|user| {
             let cursor = cursor_of(cursor)?;
             self.exchange.mailbox.subscribe(&user, cursor.as_ref()).map_err(refused_poll)
         });

@@ -2,13 +2,19 @@
 
 use alloc::sync::Arc;
 
-use symbolon_envelope::{CustodianError, Delivery, RecordId};
+use symbolon_envelope::{Context, CustodianError, Delivery, RecordId};
 use symbolon_keys::Id;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::exchange::{Exchange, unavailable};
 use crate::protocol::{RecordRef, Refusal, RefusalCode, Reply, Salt};
 use crate::service::ServiceError;
+
+/// The longest result of a process: as long as what it may be made from.
+const MAX_RESULT: usize = 64 << 20;
 
 impl Exchange {
     pub(super) async fn key_parameters(&self, user: Id) -> Result<Reply, Refusal> {
@@ -22,30 +28,39 @@ impl Exchange {
         self.custodian.deliver(RecordId::from(record.0), to).await.map_err(refused)
     }
 
-    /// Processes a document for `by`, and seals the result for `to`.
+    /// Processes a document for `by`, and seals the result for `to`. The permit is for as long as the result is kept.
     pub(super) async fn process(
-        &self,
+        self: Arc<Self>,
         record: RecordRef,
         by: Id,
         (name, instruction): (&str, Vec<u8>),
         to: Id,
-    ) -> Result<Vec<u8>, Refusal> {
-        let process = self.processes.get(name).map(Arc::clone);
+    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
         let unknown = || Refusal::new(RefusalCode::Service, ServiceError::Unknown(name.into()));
-        let process = process.ok_or_else(unknown)?;
-        let _turn = self.processing.acquire().await.map_err(unavailable)?;
-        let mut failed = None;
-        let sealed = self.custodian.process(RecordId::from(record.0), by, to, |context, document| {
-            process.process(context, &instruction, document).unwrap_or_else(|error| {
-                failed = Some(error);
-                Zeroizing::default()
-            })
+        let process = self.processes.get(name).map(Arc::clone).ok_or_else(unknown)?;
+        let turn = Arc::clone(&self.processing).acquire_owned().await.map_err(unavailable)?;
+        let runtime = Handle::current();
+        // Away from the threads that serve: what it does may block.
+        let processed = spawn_blocking(move || {
+            let mut failed = None;
+            let work = |context: &Context, document: &[u8]| {
+                let result = process.process(context, &instruction, document);
+                let result = result.and_then(|result| match result.len() <= MAX_RESULT {
+                    true => Ok(result),
+                    false => Err(ServiceError::Refused("the result is too large".into())),
+                });
+                result.unwrap_or_else(|error| {
+                    failed = Some(error);
+                    Zeroizing::default()
+                })
+            };
+            let sealed = runtime.block_on(self.custodian.process(RecordId::from(record.0), by, to, work));
+            match (sealed, failed) {
+                (_, Some(error)) => Err(Refusal::new(RefusalCode::Service, error)),
+                (sealed, None) => sealed.map_err(refused),
+            }
         });
-        let sealed = sealed.await.map_err(refused)?;
-        match failed {
-            None => Ok(sealed),
-            Some(error) => Err(Refusal::new(RefusalCode::Service, error)),
-        }
+        Ok((processed.await.map_err(unavailable)??, turn))
     }
 
     pub(super) async fn grant(&self, record: RecordRef, owner: Id, user: Id) -> Result<Reply, Refusal> {
@@ -61,10 +76,17 @@ impl Exchange {
 
 pub(super) fn refused(error: CustodianError) -> Refusal {
     let code = match &error {
-        CustodianError::Store(_) | CustodianError::Gone => RefusalCode::Unavailable,
+        CustodianError::Store(_) => return unavailable(error),
+        CustodianError::Gone => RefusalCode::Unavailable,
         CustodianError::Conflict(_) | CustodianError::AlreadyEnrolled => RefusalCode::Conflict,
         CustodianError::TooLarge => RefusalCode::Full,
-        _ => RefusalCode::Denied,
+        // One answer to "not yours", "not there", "not enrolled" and "does not hold".
+        _ => {
+            return Refusal::new(
+                RefusalCode::Denied,
+                "no such document or key for this user, or it does not hold",
+            );
+        }
     };
     Refusal::new(code, error)
 }

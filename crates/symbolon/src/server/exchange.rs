@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt::Display;
+use core::time::Duration;
 
 use symbolon_agreement::ProfileVerifier;
 use symbolon_envelope::{Custodian, Event};
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::pads::Pads;
 use super::{Processes, ServerBuilder, ServerError};
 use crate::protocol::{MAX_LETTER, Refusal, RefusalCode};
-use crate::service::Services;
+use crate::service::{AnyCourier, Services};
 
 /// The most documents processed at once: each takes up to twice 64 MiB.
 const MAX_PROCESSING: usize = 4;
@@ -32,7 +33,9 @@ pub(super) struct Exchange {
     pub(super) services: Services,
     pub(super) processes: Processes,
     /// Each document that is processed is in memory, and its result: so many at once.
-    pub(super) processing: Semaphore,
+    pub(super) processing: Arc<Semaphore>,
+    pub(super) courier: Option<Arc<dyn AnyCourier>>,
+    pub(super) quote_ttl: Duration,
     pub(super) realm: Id,
     /// For each KiB of a pad.
     pub(super) pad_price: Amount,
@@ -47,6 +50,8 @@ impl Exchange {
             folder,
             services,
             processes,
+            courier,
+            quote_ttl,
             realm,
             pad_price,
             max_document,
@@ -69,7 +74,9 @@ impl Exchange {
             pads,
             services,
             processes,
-            processing: Semaphore::new(MAX_PROCESSING),
+            processing: Arc::new(Semaphore::new(MAX_PROCESSING)),
+            courier,
+            quote_ttl,
             realm,
             pad_price,
             max_document,

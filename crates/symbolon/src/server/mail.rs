@@ -1,13 +1,19 @@
 //! Requests about mail: deposit, poll, acknowledge (T8, T9).
 
 use symbolon_keys::{Id, UnixTime};
-use symbolon_table::{Cursor, DepositError, PollError};
+use symbolon_table::{Cursor, DepositError, Directory, Header, PollError};
 
 use super::exchange::{Exchange, unavailable};
 use crate::protocol::{LETTERS_AT_ONCE, Letter, MAX_ITEMS, MAX_LETTER, Refusal, RefusalCode, Reply};
 
 impl Exchange {
+    /// Only to who is registered: a quota is one mailbox's, and anybody can think of ids.
     pub(super) async fn deposit(&self, sender: Id, message: Vec<u8>) -> Result<Reply, Refusal> {
+        let header = Header::read(&message).map_err(|error| Refusal::new(RefusalCode::Malformed, error))?;
+        let recipient = self.directory.lookup(&[*header.recipient()]).await.map_err(unavailable)?;
+        if recipient.into_iter().all(|record| record.is_none()) {
+            return Err(Refusal::new(RefusalCode::Denied, "no such recipient"));
+        }
         let refused = |error: DepositError| {
             let code = match &error {
                 DepositError::Malformed | DepositError::TooLong => RefusalCode::Malformed,
@@ -18,6 +24,18 @@ impl Exchange {
             };
             Refusal::new(code, error)
         };
+        let header = Header::read(&message).map_err(|error| Refusal::new(RefusalCode::Malformed, error))?;
+        // A mailbox for nobody would be filled by anybody.
+        if self
+            .directory
+            .lookup(&[*header.recipient()])
+            .await
+            .map_err(unavailable)?
+            .iter()
+            .all(Option::is_none)
+        {
+            return Err(Refusal::new(RefusalCode::Denied, "nobody is registered under the recipient's id"));
+        }
         self.mailbox.deposit(&sender, message, UnixTime::now()).await.map(Reply::Deposited).map_err(refused)
     }
 

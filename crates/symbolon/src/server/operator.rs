@@ -100,16 +100,30 @@ impl Operator {
     /// Takes `amount` of money, and gives a voucher for it.
     ///
     /// # Errors
-    /// [`OperatorError::Ledger`]. If the outcome is unknown, the voucher is lost to everybody, and the books show it.
+    /// [`OperatorError::Ledger`]. If the outcome may be unknown, make the voucher first and use [`Self::top_up`].
     pub async fn sell_voucher(&self, amount: Amount) -> Result<Voucher, OperatorError> {
         let voucher = Voucher::generate(&mut OsRng);
+        self.top_up(&voucher, TransferId::generate(&mut OsRng), amount).await?;
+        Ok(voucher)
+    }
+
+    /// Takes `amount` of money for a voucher that exists. Asked again with the same `sale`, it is taken once.
+    ///
+    /// # Errors
+    /// [`OperatorError::Ledger`]; with an unknown outcome, ask again.
+    pub async fn top_up(
+        &self,
+        voucher: &Voucher,
+        sale: TransferId,
+        amount: Amount,
+    ) -> Result<(), OperatorError> {
         let account = voucher.account();
-        let sale = Batch::new(UnixTime::now())
+        let steps = Batch::new(UnixTime::now())
             .with(Op::OpenAccount { id: CASH, side: Side::Debit })
             .with(Op::OpenAccount { id: account, side: Side::Credit })
-            .with(Op::Transfer(Transfer::post(TransferId::generate(&mut OsRng), CASH, account, amount)));
-        self.0.store.commit(sale).await?;
-        Ok(voucher)
+            .with(Op::Transfer(Transfer::post(sale, CASH, account, amount)));
+        self.0.store.commit(steps).await?;
+        Ok(())
     }
 
     /// What a voucher is worth now.

@@ -22,6 +22,10 @@ impl Exchange {
         match self.profiles.verify(&user, profile, UnixTime::now()).await {
             Ok(()) => Ok(Reply::Done),
             Err(ProfileError::Store(error)) => Err(unavailable(error)),
+            // Not a mismatch: the session goes on, and may ask later.
+            Err(error @ ProfileError::TooManyAttempts { .. }) => {
+                Err(Refusal::new(RefusalCode::Unavailable, error))
+            }
             Err(error) => Err(Refusal::new(RefusalCode::Denied, error)),
         }
     }

@@ -1,14 +1,16 @@
 //! The sale of a pad: value from a voucher, one half to the buyer, one here (L1, L3, L16, L20).
 
 use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use symbolon_keys::{OsRng, UnixTime};
+use symbolon_ledger::material::FileHalf;
 use symbolon_ledger::{
     AccountId, Amount, Batch, CommitError, FileSink, GeneratorSource, Issue, IssueError, LedgerStore, Op,
-    Pad, PadError, PadId, Provision, Side, Transfer,
+    Pad, PadError, PadHalf, PadId, Provision, Side, SinglePad, Transfer,
 };
+use symbolon_store::AnyStore;
 use tokio::task::spawn_blocking;
 
 use super::exchange::{Exchange, unavailable};
@@ -27,14 +29,59 @@ impl Pads {
         self.path().join(format!("{pad}.copy"))
     }
 
-    /// The buyer uses the pad: their half is not needed here any more.
-    pub(super) fn delivered(&self, pad: PadId) {
-        match fs::remove_file(self.copy(pad)) {
-            Ok(()) => tracing::debug!(%pad, "the buyer has the pad"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%pad, %error, "the buyer's half stays on the disk"),
+    /// The buyer uses the pad: their half is not needed here any more, and is overwritten.
+    pub(super) async fn delivered(&self, pad: PadId) {
+        let copy = self.copy(pad);
+        if !copy.exists() {
+            return;
+        }
+        match spawn_blocking(move || erase(&copy)).await {
+            Ok(Ok(())) => tracing::debug!(%pad, "the buyer has the pad"),
+            Ok(Err(error)) => tracing::warn!(%pad, %error, "the buyer's half stays on the disk"),
+            Err(error) => tracing::warn!(%pad, %error, "the buyer's half may stay on the disk"),
         }
     }
+
+    /// Removes what a sale that never was left behind: halves that no ledger knows.
+    pub(super) async fn sweep(&self, store: &AnyStore) -> io::Result<()> {
+        for entry in fs::read_dir(self.path())?.flatten() {
+            let path = entry.path();
+            let name = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            let unknown = match (path.extension().and_then(|end| end.to_str()), name) {
+                (Some("new"), _) => true,
+                (Some("copy" | "pad"), Some(pad)) => {
+                    LedgerStore::pad(store, pad).await.map_err(io::Error::other)?.is_none()
+                        && SinglePad::new(&path).header().is_ok()
+                        && is_new(&path)
+                }
+                _ => false,
+            };
+            if unknown {
+                tracing::info!(path = %path.display(), "removed: no sale knows it");
+                erase(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the half was never provisioned: one that was belongs to a ledger, and is never removed.
+fn is_new(path: &Path) -> bool {
+    FileHalf::open(path).is_ok_and(|half| half.instance().is_none())
+}
+
+/// Overwrites a file and removes it.
+fn erase(path: &Path) -> io::Result<()> {
+    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    let mut left = file.metadata()?.len();
+    while left > 0 {
+        let piece = usize::try_from(left).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        file.write_all(ZEROS.get(..piece).unwrap_or_default())?;
+        left = left.saturating_sub(u64::try_from(piece).unwrap_or(u64::MAX));
+    }
+    file.sync_all()?;
+    fs::remove_file(path)
 }
 
 impl Exchange {
@@ -78,8 +125,11 @@ impl Exchange {
             Err(error) => {
                 // Only if certainly nothing was committed; else the next request of this purchase finds what was.
                 if matches!(error, PadError::Commit(CommitError::Refused(_) | CommitError::NotApplied(_))) {
-                    self.pads.delivered(pad);
-                    let _ = fs::remove_file(self.pads.folder().path(pad));
+                    self.pads.delivered(pad).await;
+                    let _ = erase(&self.pads.folder().path(pad));
+                    let why =
+                        "the voucher was spent at the same time, or the sale is not possible: ask again";
+                    return Err(Refusal::new(RefusalCode::Conflict, why));
                 }
                 Err(unavailable(error))
             }
@@ -102,7 +152,9 @@ impl Exchange {
             let mut user = FileSink::at(&unnamed);
             let pad =
                 Issue::new(bytes).value(value).run(GeneratorSource::os(), &mut folder.sink(), &mut user)?;
-            fs::rename(&unnamed, copies.join(format!("{pad}.copy"))).map_err(|error| {
+            // Durable under its name before money moves.
+            let named = fs::rename(&unnamed, copies.join(format!("{pad}.copy")));
+            named.and_then(|()| fs::File::open(&copies)?.sync_all()).map_err(|error| {
                 let _ = fs::remove_file(folder.path(pad));
                 let _ = fs::remove_file(&unnamed);
                 IssueError::Material(error.into())

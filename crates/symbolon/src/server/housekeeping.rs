@@ -1,0 +1,58 @@
+//! What time does: holds lapse, letters age, and what was committed to happen elsewhere happens.
+
+use core::time::Duration;
+
+use symbolon_keys::{OsRng, UnixTime};
+use symbolon_ledger::{Batch, CommitError, LedgerStore, Op, Transfer, TransferId};
+
+use super::exchange::Exchange;
+
+/// How often it looks.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// How much it does at a time: so much holds the store up for milliseconds.
+const AT_ONCE: usize = 256;
+
+impl Exchange {
+    /// Does what is due. What fails is tried again the next time.
+    pub(super) async fn housekeep(&self) {
+        if let Err(error) = self.expire_holds().await {
+            tracing::warn!(%error, "holds not expired");
+        }
+        if let Err(error) = self.mailbox.expire(UnixTime::now()).await {
+            tracing::warn!(%error, "letters not expired");
+        }
+        if let Err(error) = self.empty_outbox().await {
+            tracing::warn!(%error, "outbox not emptied");
+        }
+    }
+
+    /// Gives back what quotes set aside that were never used.
+    async fn expire_holds(&self) -> Result<(), CommitError> {
+        let now = UnixTime::now();
+        let due = self.store.due(now, AT_ONCE).await.map_err(CommitError::NotApplied)?;
+        for row in due.iter().filter(|row| row.transfer.expires.is_some_and(|end| end <= now)) {
+            let expiry = Transfer::expire(TransferId::generate(&mut OsRng), &row.transfer);
+            match self.store.commit(Batch::new(now).with(Op::Transfer(expiry))).await {
+                // Somebody was faster: it is resolved.
+                Ok(_) | Err(CommitError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands what was enqueued to the courier, oldest first, and strikes it off when that is done.
+    async fn empty_outbox(&self) -> Result<(), CommitError> {
+        let Some(courier) = &self.courier else { return Ok(()) };
+        let entries = self.store.outbox(AT_ONCE).await.map_err(CommitError::NotApplied)?;
+        for entry in entries {
+            if let Err(error) = courier.deliver(entry.id, &entry.payload).await {
+                tracing::warn!(entry = %entry.id, %error, "not delivered: it is tried again");
+                return Ok(());
+            }
+            self.store.commit(Batch::new(UnixTime::now()).with(Op::Dequeue(entry.id))).await?;
+        }
+        Ok(())
+    }
+}
