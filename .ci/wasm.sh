@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the crates that a web page needs for wasm32-unknown-unknown.
-# usage: .ci/wasm.sh FOLDER     (what is downloaded and built is kept there for the next run: about 2 GB)
+# usage: .ci/wasm.sh FOLDER     (what is downloaded and built is kept there for the next run: about 1 GB)
 #
 # If the toolchain has the target, it builds. If not, Debian's rustc-web is unpacked into FOLDER, with the source of the
 # standard library that belongs to it; nothing is installed. Where neither is to be had this says so and passes,

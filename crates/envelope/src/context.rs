@@ -163,7 +163,7 @@ pub struct Policy(u32);
 impl Policy {
     /// No policy.
     pub const NONE: Self = Self(0);
-    /// Show, and offer no way to keep (E6).
+    /// Show, and offer no way to keep (E6). [`Open::file`](crate::Open::file) refuses such an envelope.
     pub const VIEW_ONLY: Self = Self(1);
 
     /// A policy from its bits; the lower sixteen are this crate's, the upper sixteen the application's.
@@ -176,6 +176,20 @@ impl Policy {
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
+    }
+
+    /// Whether programs that honour the policy show the plaintext, and offer no way to keep it.
+    #[must_use]
+    pub const fn is_view_only(self) -> bool {
+        self.contains(Self::VIEW_ONLY)
+    }
+
+    /// That of an envelope with this context.
+    pub(crate) const fn of(context: Option<&Context>) -> Self {
+        match context {
+            Some(context) => context.policy,
+            None => Self::NONE,
+        }
     }
 
     /// Whether all bits of `other` are in this one.

@@ -24,7 +24,7 @@ mod rotation;
 mod users;
 
 pub use audit::{Event, Refusal};
-pub use process::MAX_PROCESSED;
+pub use process::{MAX_PROCESSED, Processing};
 pub use receive::{Receipt, Receiving};
 pub use rotation::RewrapJob;
 

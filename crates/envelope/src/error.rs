@@ -119,6 +119,8 @@ pub enum OpenError {
     Context(ContextError),
     /// The payload is not whole or not authentic.
     Payload(PayloadError),
+    /// It opens, and its policy asks not to write the plaintext into a file.
+    ViewOnly,
 }
 
 impl OpenError {
@@ -143,6 +145,7 @@ impl fmt::Display for OpenError {
             Self::TooCostly => f.write_str("the passphrase was stretched with more work than the limit"),
             Self::Context(error) => error.fmt(f),
             Self::Payload(error) => error.fmt(f),
+            Self::ViewOnly => f.write_str("the envelope is to be viewed only: show it, and keep no copy"),
         }
     }
 }

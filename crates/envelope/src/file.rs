@@ -10,7 +10,7 @@ use std::process;
 use symbolon_keys::OsRng;
 
 use crate::context::Context;
-use crate::error::RewrapError;
+use crate::error::{OpenError, RewrapError};
 use crate::io::read_header;
 use crate::open::Open;
 use crate::rewrap::Rewrap;
@@ -111,9 +111,13 @@ impl Open<'_> {
     /// Opens the file `from` into the file `to`, which is there in full and authentic, or as it was before.
     ///
     /// # Errors
-    /// The system's, or an [`OpenError`](crate::OpenError) in an [`io::Error`].
+    /// The system's, or an [`OpenError`] in an [`io::Error`]; [`OpenError::ViewOnly`] if the policy asks not to keep the
+    /// plaintext.
     pub fn file(&self, from: &Path, to: &Path) -> io::Result<Option<Context>> {
         let mut opener = self.reader(File::open(from)?)?;
+        if opener.policy().is_view_only() {
+            return Err(OpenError::ViewOnly.into());
+        }
         let mut file = NewFile::create(to)?;
         opener.copy_to(&mut file)?;
         file.commit()?;

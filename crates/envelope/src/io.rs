@@ -10,7 +10,7 @@ use symbolon_keys::{OsRng, TAG_LEN};
 use zeroize::Zeroizing;
 
 use crate::batch;
-use crate::context::Context;
+use crate::context::{Context, Policy};
 use crate::error::{HeaderError, OpenError, PayloadError, SealError};
 use crate::header::{Header, HeaderReader};
 use crate::open::Open;
@@ -286,6 +286,12 @@ impl<R: Read> Opener<R> {
     #[must_use]
     pub const fn context(&self) -> Option<&Context> {
         self.context.as_ref()
+    }
+
+    /// The policy that whoever opens it is asked to honour; [`Policy::NONE`] without a context.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        Policy::of(self.context())
     }
 
     /// Writes all that is left to `to`, in pieces as large as they come.

@@ -56,7 +56,8 @@ pub use armor_io::{Armor, Dearmor};
 pub use context::{Context, Policy};
 #[cfg(feature = "std")]
 pub use custodian::{
-    Custodian, CustodianError, Delivery, Event, MAX_PROCESSED, Receipt, Receiving, Refusal, RewrapJob,
+    Custodian, CustodianError, Delivery, Event, MAX_PROCESSED, Processing, Receipt, Receiving, Refusal,
+    RewrapJob,
 };
 #[cfg(feature = "passphrase")]
 pub use derive::{AccountSecret, DeriveError};

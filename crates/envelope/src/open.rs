@@ -5,7 +5,7 @@ use core::mem;
 use symbolon_keys::Backend;
 use zeroize::Zeroizing;
 
-use crate::context::Context;
+use crate::context::{Context, Policy};
 use crate::error::{HeaderError, OpenError};
 use crate::expect::Expect;
 use crate::file_key::FileKey;
@@ -109,6 +109,12 @@ impl Opened {
         self.context.as_ref()
     }
 
+    /// The policy that whoever opens it is asked to honour; [`Policy::NONE`] without a context.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        Policy::of(self.context())
+    }
+
     /// The plaintext.
     #[must_use]
     pub fn plaintext(&self) -> &[u8] {
@@ -182,6 +188,12 @@ impl OpenStream<'_> {
     #[must_use]
     pub const fn context(&self) -> Option<&Context> {
         self.context.as_ref()
+    }
+
+    /// The policy that whoever opens it is asked to honour, once [`Self::is_unlocked`]; [`Policy::NONE`] without a context.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        Policy::of(self.context())
     }
 
     /// The end of the envelope: verifies the final chunk, and appends its plaintext.

@@ -7,7 +7,7 @@ use symbolon_keys::TAG_LEN;
 use symbolon_keys::hazmat::ChaChaPoly;
 use zeroize::Zeroizing;
 
-use crate::context::Context;
+use crate::context::{Context, Policy};
 use crate::error::{OpenError, PayloadError};
 use crate::io::read_header;
 use crate::open::Open;
@@ -79,6 +79,12 @@ impl<R: Read + Seek> SeekOpener<R> {
     #[must_use]
     pub const fn context(&self) -> Option<&Context> {
         self.context.as_ref()
+    }
+
+    /// The policy that whoever opens it is asked to honour; [`Policy::NONE`] without a context.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        Policy::of(self.context())
     }
 
     /// Bytes of the plaintext.

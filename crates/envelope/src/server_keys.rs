@@ -23,7 +23,8 @@ use crate::wrap::Committed;
 const KIND: &str = ns!("server-key");
 const SALT_LEN: usize = 24;
 
-/// The private server key (E2): a ring of versions. The newest seals; those from the minimum on open.
+/// The private server key (E2): a ring of versions. The newest seals, so that it is the minimum for sealing as well;
+/// those from [`Self::minimum`] on open.
 ///
 /// Rotating adds a version. [`crate::Custodian`] then re-wraps what is under older ones, after which they can be
 /// retired (refused) and destroyed (gone, with whatever was still under them).
@@ -138,7 +139,9 @@ impl ServerKeys {
     /// Destroys the keys of all retired versions, and so whatever is still under them. Gives how many.
     ///
     /// # Security
-    /// Exported copies of the ring keep them: replace those too.
+    /// - Exported copies of the ring keep them: replace those too.
+    /// - What was on its way into a store when the newer ring was installed may have been stored under the version
+    ///   before, and after a re-wrap passed by: re-wrap once more when the last of that has arrived, then destroy.
     pub fn destroy_retired(&mut self) -> usize {
         let before = self.versions.len();
         self.versions = self.versions.split_off(&self.minimum);

@@ -1,6 +1,8 @@
 //! Process by the user's instruction (E3, E5, E7), and seal anew.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::{fmt, mem};
 
 use sha2::{Digest, Sha256};
 use symbolon_keys::{Id, OsRng, UnixTime};
@@ -12,12 +14,13 @@ use crate::error::OpenError;
 use crate::header::Header;
 use crate::joint::Recipient;
 use crate::open::Open;
-use crate::payload::{CHUNK, PayloadOpener, SEALED_CHUNK};
+use crate::payload::{CHUNK, PayloadOpener, PayloadSealer, SEALED_CHUNK};
 use crate::records::{Change, Payload, PayloadId, Record, RecordId, Records, Upload};
 use crate::seal::Seal;
 use crate::user_keys::UserKeyStore;
 
-/// The most plaintext that is processed in memory: 64 MiB. What is larger is streamed to the user and processed there.
+/// The most plaintext that [`Custodian::process`] holds in memory: 64 MiB. What is larger goes piece by piece through
+/// [`Custodian::process_stream`].
 pub const MAX_PROCESSED: u64 = 64 << 20;
 
 impl<R: Records, U: UserKeyStore> Custodian<R, U> {
@@ -53,6 +56,43 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         let sealed = Seal::to(&recipients).context(&context).backend(self.backend).bytes(&result)?;
         (self.audit)(&Event::Processed { record: id, by, to });
         Ok(sealed)
+    }
+
+    /// Processes the plaintext of a record of any size piece by piece for `by`, who owns it or was granted it. What
+    /// `work` makes of it comes out as an envelope for `to`, downwards, with the record's context: see [`Processing`].
+    ///
+    /// `work` gets the pieces in order, each verified, and at the end `None`; whenever it is called it may append to its
+    /// result. Pieces and result are in buffers that are wiped; a result of more than 128 KiB for one piece makes the
+    /// buffer grow, and leaves a copy where it was.
+    ///
+    /// # Errors
+    /// [`CustodianError`].
+    ///
+    /// # Security
+    /// A piece is authentic, and may be the beginning of something longer: only `None` says that the record was whole.
+    /// Take no step that cannot be taken back before. The resulting envelope is not complete without it either.
+    pub async fn process_stream<W>(
+        &self,
+        id: RecordId,
+        by: Id,
+        to: Id,
+        work: W,
+    ) -> Result<Processing<'_, R, U, W>, CustodianError>
+    where
+        W: FnMut(&Context, Option<&[u8]>, &mut Vec<u8>) + Send,
+    {
+        let record = self.record_for(id, by).await?;
+        self.user_key(by).await?;
+        let recipient = self.user_key(to).await?;
+        let (context, opener) = self.open_record(&record)?;
+        let down = recipient.down();
+        let recipients: [&dyn Recipient; 1] = [&down];
+        let (header, sealer) =
+            Seal::to(&recipients).context(&context).backend(self.backend).begin(&mut OsRng)?;
+        let reader = PlainReader::new(record.payload, opener);
+        let result = Zeroizing::new(Vec::with_capacity(CHUNK.saturating_mul(2)));
+        let state = State::Going(Box::new(Going { reader, sealer, sealed: header, result }));
+        Ok(Processing { custodian: self, context, record: id, by, to, work, state })
     }
 
     /// Seals a record of `owner` anew: another file key, another payload. Old headers, wherever they are, open the new
@@ -123,6 +163,88 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         let Some(opener) = opener.take() else { return Ok(false) };
         opener.finish(plain).map_err(OpenError::from)?;
         Ok(true)
+    }
+}
+
+/// What [`Custodian::process_stream`] makes of a record: an envelope, piece by piece, of which nothing is held.
+#[must_use = "nothing is processed before next is called"]
+pub struct Processing<'a, R, U, W> {
+    custodian: &'a Custodian<R, U>,
+    context: Context,
+    record: RecordId,
+    by: Id,
+    to: Id,
+    work: W,
+    state: State,
+}
+
+enum State {
+    Going(Box<Going>),
+    Done,
+    Failed,
+}
+
+struct Going {
+    reader: PlainReader,
+    sealer: PayloadSealer,
+    /// Made and not given out.
+    sealed: Vec<u8>,
+    /// What `work` made of the last piece; wiped.
+    result: Zeroizing<Vec<u8>>,
+}
+
+impl<R, U, W> Processing<'_, R, U, W>
+where
+    R: Records,
+    U: UserKeyStore,
+    W: FnMut(&Context, Option<&[u8]>, &mut Vec<u8>) + Send,
+{
+    /// The context of the record, and of the envelope that comes out.
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The next bytes of the envelope; none when it is complete. Dropped while it waits, it may be called again.
+    ///
+    /// # Errors
+    /// [`CustodianError`]; then the envelope stays cut short, as whoever opens it sees.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, CustodianError> {
+        let outcome = self.advance().await;
+        if outcome.is_err() {
+            self.state = State::Failed;
+        }
+        outcome
+    }
+
+    async fn advance(&mut self) -> Result<Option<Vec<u8>>, CustodianError> {
+        let going = match &mut self.state {
+            State::Going(going) => going,
+            State::Done => return Ok(None),
+            State::Failed => return Err(CustodianError::Gone),
+        };
+        let Going { reader, sealer, sealed, result } = &mut **going;
+        while self.custodian.read_plain(reader).await? {
+            (self.work)(&self.context, Some(&reader.plain), result);
+            sealer.push(result, sealed)?;
+            result.clear();
+            if !sealed.is_empty() {
+                return Ok(Some(mem::take(sealed)));
+            }
+        }
+        (self.work)(&self.context, None, result);
+        sealer.push(result, sealed)?;
+        let State::Going(going) = mem::replace(&mut self.state, State::Done) else { return Ok(None) };
+        let Going { sealer, mut sealed, .. } = *going;
+        sealer.finish(&mut sealed)?;
+        (self.custodian.audit)(&Event::Processed { record: self.record, by: self.by, to: self.to });
+        Ok(Some(sealed))
+    }
+}
+
+impl<R, U, W> fmt::Debug for Processing<'_, R, U, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { custodian: _, context, record: _, by, to, work: _, state: _ } = self;
+        write!(f, "Processing({context:?} by {by} for {to})")
     }
 }
 

@@ -388,3 +388,59 @@ async fn a_record_sealed_anew_is_out_of_reach() {
     );
     assert!(engine.reencrypt(receipt.record, id("bob"), NOW).await.is_err());
 }
+
+// proves E3, E7
+#[tokio::test]
+async fn a_large_record_is_processed_piece_by_piece() {
+    let World { engine, alice, bob, events } = world().await;
+    let document = bytes(1_000_000);
+    let sealed = Seal::to(&[&alice.up()]).bytes(&document).unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let (of, to) = (id("alice"), id("bob"));
+    // What comes out is longer than what went in, and says that all of it was there.
+    let double = |_: &Context, piece: Option<&[u8]>, out: &mut Vec<u8>| match piece {
+        Some(piece) => out.extend(piece.iter().flat_map(|byte| [*byte, *byte])),
+        None => out.extend(b"all"),
+    };
+    let mut processing = sendable(engine.process_stream(receipt.record, of, to, double)).await.unwrap();
+    assert_eq!(processing.context().record(), receipt.record);
+    let mut sealed = Vec::new();
+    while let Some(piece) = sendable(processing.next()).await.unwrap() {
+        assert!(!piece.is_empty() && piece.len() < 300_000, "nothing is held");
+        sealed.extend(piece);
+    }
+    assert!(processing.next().await.unwrap().is_none(), "the end stays the end");
+    let expected: Vec<u8> = document.iter().flat_map(|byte| [*byte, *byte]).chain(*b"all").collect();
+    let expect = Expect::context().record(receipt.record).owner(of);
+    assert!(open(&bob.down(), expect, &sealed).unwrap().plaintext() == expected);
+    let processed = Event::Processed { record: receipt.record, by: of, to };
+    assert_eq!(events.lock().unwrap().last(), Some(&processed));
+
+    let refused = engine.process_stream(receipt.record, to, to, double).await;
+    assert!(matches!(refused, Err(CustodianError::NoSuchRecord)));
+}
+
+#[tokio::test]
+async fn processing_that_fails_stays_cut_short() {
+    let World { engine, alice, bob, events } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(&bytes(300_000)).unwrap();
+    let receipt = send(&engine, id("alice"), &sealed).await.unwrap();
+    let mut whole = false;
+    let copy = |_: &Context, piece: Option<&[u8]>, out: &mut Vec<u8>| match piece {
+        Some(piece) => out.extend(piece),
+        None => whole = true,
+    };
+    let (of, to) = (id("alice"), id("bob"));
+    let mut processing = engine.process_stream(receipt.record, of, to, copy).await.unwrap();
+    let mut sealed = processing.next().await.unwrap().unwrap();
+    sealed.extend(processing.next().await.unwrap().unwrap());
+    engine.delete(receipt.record, of).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(processing.next().await, Err(CustodianError::Gone)), "never an end");
+    }
+    drop(processing);
+    assert!(!whole);
+    let cut = open(&bob.down(), Expect::context(), &sealed).unwrap_err();
+    assert_eq!(cut, OpenError::Payload(PayloadError::Truncated));
+    assert!(!events.lock().unwrap().iter().any(|event| matches!(event, Event::Processed { .. })));
+}

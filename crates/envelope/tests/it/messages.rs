@@ -19,6 +19,7 @@ fn errors_say_what_happened() {
         OpenError::HeaderMac.to_string(),
         OpenError::Context(ContextError::Mismatch).to_string(),
         OpenError::Payload(PayloadError::Truncated).to_string(),
+        OpenError::ViewOnly.to_string(),
         RewrapError::Seal(SealError::Mixed).to_string(),
         SealError::TooLong.to_string(),
         ArmorError::Truncated.to_string(),
@@ -39,6 +40,7 @@ version 4 of the server key is not in the ring
 the header was altered
 the envelope was made for another context than the expected one
 the payload is cut short: fetch it again
+the envelope is to be viewed only: show it, and keep no copy
 these kinds of recipients cannot be mixed in one envelope
 too many recipients: at most 32 stanzas and 65536 bytes of header
 the ASCII armor is cut short: fetch the file again

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom, Write};
 
 use symbolon_envelope::{
-    Armor, CHUNK, Dearmor, Expect, Header, NewFile, Open, OpenError, PayloadError, Rewrap, Seal, SealError,
-    UserKey, armor, dearmor, is_armored, payload_len,
+    Armor, CHUNK, Dearmor, Expect, Header, Identity, NewFile, Open, OpenError, PayloadError, Policy, Rewrap,
+    Seal, SealError, UserKey, armor, dearmor, is_armored, payload_len,
 };
 use symbolon_keys::Backend;
 
@@ -45,7 +45,7 @@ fn streams_and_slices_give_the_same_bytes() {
             assert_eq!(copied.copy_from(&mut &plain[..]).unwrap(), size as u64);
             assert!(copied.finish().unwrap() == whole);
 
-            let identities: [&dyn symbolon_envelope::Identity; 1] = [&up];
+            let identities: [&dyn Identity; 1] = [&up];
             let open = Open::with(&identities).backend(backend).threads(threads);
             let mut opener = open.reader(&whole[..]).unwrap();
             let mut out = Vec::new();
@@ -208,4 +208,43 @@ async fn asynchronous_streams_are_the_same() {
         let cut = &sealed[..sealed.len() - 1];
         assert!(Open::with(&[&key.up()]).copy_async(&mut &cut[..], &mut out).await.is_err());
     }
+}
+
+// proves E6
+#[test]
+fn what_is_to_be_viewed_only_is_not_written_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("sealed"), folder.path().join("kept"));
+    let key = UserKey::generate(&mut rng(1));
+    for (policy, kept) in
+        [(Policy::NONE, true), (Policy::VIEW_ONLY, false), (Policy::from_bits(0x8001), false)]
+    {
+        let context = context(1).under(policy);
+        let sealed = Seal::to(&[&key.down()]).context(&context).bytes(b"look").unwrap();
+        fs::write(&from, &sealed).unwrap();
+        let identity = key.down();
+        let identities: [&dyn Identity; 1] = [&identity];
+        let open = Open::with(&identities).expect(Expect::exactly(&context));
+        let outcome = open.file(&from, &to);
+        assert_eq!((outcome.is_ok(), to.exists()), (kept, kept), "{policy:?}");
+        if let Err(error) = outcome {
+            assert_eq!(OpenError::from_io(&error), Some(OpenError::ViewOnly));
+        }
+        let _ = fs::remove_file(&to);
+
+        // To look at it is what it is for, and each way to open it says what is asked for.
+        let opened = open.bytes(&sealed).unwrap();
+        assert_eq!((opened.plaintext(), opened.policy()), (&b"look"[..], policy));
+        let mut stream = open.clone().begin();
+        assert_eq!(stream.policy(), Policy::NONE);
+        stream.push(&sealed, &mut Vec::new()).unwrap();
+        assert_eq!(stream.policy(), policy);
+        assert_eq!(open.reader(&sealed[..]).unwrap().policy(), policy);
+        assert_eq!(open.seekable(Cursor::new(&sealed)).unwrap().policy(), policy);
+    }
+    let plain = symbolon_envelope::seal(&[&key.down()], b"x").unwrap();
+    assert_eq!(
+        symbolon_envelope::open(&key.down(), Expect::absent(), &plain).unwrap().policy(),
+        Policy::NONE
+    );
 }
