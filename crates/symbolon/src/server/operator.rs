@@ -126,6 +126,12 @@ impl Operator {
         Ok(())
     }
 
+    /// Does at once what the server does every few seconds: lapsed quotes are given back, old letters go, and the courier
+    /// gets what is due to it.
+    pub async fn housekeep(&self) {
+        self.0.housekeep().await;
+    }
+
     /// What a voucher is worth now.
     ///
     /// # Errors

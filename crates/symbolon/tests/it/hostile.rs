@@ -127,3 +127,33 @@ async fn frames_for_pads_that_nobody_bought_leave_nothing_behind() {
     }
     client.frame(&frame).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_stranger_with_an_endless_document_does_not_hold_the_server() {
+    let mut world = World::new().await;
+    let mut session = session(&world).await;
+    // Request 0: Put, of a record; not logged in.
+    let mut put = b"\x01\x82\x00\x82\x00\x82\x0d\x81\x50".to_vec();
+    put.extend([7; 16]);
+    session.send(&put).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        // Data of request 0: nothing, again and again.
+        while session.send(b"\x01\x82\x01\x82\x00\x40").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    timeout(Duration::from_secs(10), world.stop()).await.expect("the server stops");
+    timeout(Duration::from_secs(10), trickle).await.expect("the session is over").unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_key_ends_what_the_old_one_may() {
+    let world = World::new().await;
+    let alice = User::new("alice");
+    let (old, owner) = (world.login(&alice).await, world.login(&alice).await);
+    old.poll(None, 1).await.unwrap();
+    owner.change_keys(alice.id, &alice.identity, &User::new("new").identity, &[]).await.unwrap();
+    let refused = old.poll(None, 1).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused(_)), "{refused}");
+}

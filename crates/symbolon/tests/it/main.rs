@@ -13,5 +13,6 @@ mod fuzz;
 mod hostile;
 mod mail;
 mod pads;
+mod prices;
 mod restart;
 mod world;
