@@ -7,12 +7,15 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # The folder's name is the one that cargo-deny derives from its default database.
 db=${1:?usage: advisories.sh DB_PATH}/advisory-db-3157b0e258782691
-[ -f "$db/.git/FETCH_HEAD" ] && exit 0
+archive=$(echo "$here"/advisory-db-*.tar.xz)
+# Laid out already, from this very archive?
+[ -f "$db/.git/FETCH_HEAD" ] && [ "$(cat "$db/.git/laid-out-from" 2>/dev/null)" = "$(basename "$archive")" ] && exit 0
 rm -rf "$db"
 mkdir -p "$db"
-tar -xJf "$here"/advisory-db-*.tar.xz -C "$db"
+tar -xJf "$archive" -C "$db"
 cd "$db"
 git init -q -b main .
 git add -A
 git -c user.name=symbolon -c user.email=symbolon@localhost commit -qm 'RustSec advisory snapshot'
 git fetch -q . main
+basename "$archive" >.git/laid-out-from
