@@ -139,14 +139,23 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// # Errors
     /// [`CustodianError`].
     pub async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<(), CustodianError> {
-        self.record_of(id, owner).await?;
-        let enrolled = self.user_keys.get(user).await.map_err(CustodianError::store)?;
-        enrolled.ok_or(CustodianError::UnknownUser)?;
-        if !self.records.grant(id, owner, user).await.map_err(CustodianError::store)? {
-            return Err(CustodianError::NoSuchRecord);
-        }
-        (self.audit)(&Event::Granted { record: id, owner, user });
-        Ok(())
+        let outcome = async {
+            self.record_of(id, owner).await?;
+            if !self.is_enrolled(user).await? {
+                return Err(CustodianError::UnknownUser);
+            }
+            if !self.records.grant(id, owner, user).await.map_err(CustodianError::store)? {
+                return Err(CustodianError::NoSuchRecord);
+            }
+            // Erased in the meantime: whoever has the name next must not find it.
+            if !self.is_enrolled(user).await? {
+                self.records.revoke(id, owner, user).await.map_err(CustodianError::store)?;
+                return Err(CustodianError::UnknownUser);
+            }
+            (self.audit)(&Event::Granted { record: id, owner, user });
+            Ok(())
+        };
+        self.audited(Some(id), owner, outcome.await)
     }
 
     /// Takes back what [`Self::grant`] gave: `user` gets no more deliveries. What was delivered stays with them; only
@@ -155,12 +164,15 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// # Errors
     /// [`CustodianError`].
     pub async fn revoke(&self, id: RecordId, owner: Id, user: Id) -> Result<bool, CustodianError> {
-        self.record_of(id, owner).await?;
-        let revoked = self.records.revoke(id, owner, user).await.map_err(CustodianError::store)?;
-        if revoked {
-            (self.audit)(&Event::Revoked { record: id, owner, user });
-        }
-        Ok(revoked)
+        let outcome = async {
+            self.record_of(id, owner).await?;
+            let revoked = self.records.revoke(id, owner, user).await.map_err(CustodianError::store)?;
+            if revoked {
+                (self.audit)(&Event::Revoked { record: id, owner, user });
+            }
+            Ok(revoked)
+        };
+        self.audited(Some(id), owner, outcome.await)
     }
 
     /// Deletes a record of `owner`.
@@ -168,12 +180,28 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// # Errors
     /// [`CustodianError`].
     pub async fn delete(&self, id: RecordId, owner: Id) -> Result<(), CustodianError> {
-        self.record_of(id, owner).await?;
-        if !self.records.delete(id, owner).await.map_err(CustodianError::store)? {
-            return Err(CustodianError::NoSuchRecord);
+        let outcome = async {
+            self.record_of(id, owner).await?;
+            if !self.records.delete(id, owner).await.map_err(CustodianError::store)? {
+                return Err(CustodianError::NoSuchRecord);
+            }
+            (self.audit)(&Event::Deleted { record: id, owner });
+            Ok(())
+        };
+        self.audited(Some(id), owner, outcome.await)
+    }
+
+    /// Tells the audit log of a refusal.
+    fn audited<T>(
+        &self,
+        record: Option<RecordId>,
+        user: Id,
+        outcome: Result<T, CustodianError>,
+    ) -> Result<T, CustodianError> {
+        if let Err(error) = &outcome {
+            (self.audit)(&Event::Refused { record, user, reason: error.to_refusal() });
         }
-        (self.audit)(&Event::Deleted { record: id, owner });
-        Ok(())
+        outcome
     }
 
     /// The record, if it is `user`'s.

@@ -38,24 +38,28 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         to: Id,
         work: impl FnOnce(&Context, &[u8]) -> Zeroizing<Vec<u8>> + Send,
     ) -> Result<Vec<u8>, CustodianError> {
-        let record = self.record_for(id, by).await?;
-        // Both keys are in use, or neither plaintext nor result is made.
-        self.user_key(by).await?;
-        let recipient = self.user_key(to).await?;
-        let (context, opener) = self.open_record(&record)?;
-        let mut plain = Zeroizing::new(Vec::new());
-        let len = usize::try_from(record.payload.len).ok().filter(|_| record.payload.len <= MAX_PROCESSED);
-        plain.reserve_exact(len.ok_or(CustodianError::TooLarge)?);
-        let mut reader = PlainReader::new(record.payload, opener);
-        while self.read_plain(&mut reader).await? {
-            plain.extend_from_slice(&reader.plain);
-        }
-        let result = work(&context, &plain);
-        let down = recipient.down();
-        let recipients: [&dyn Recipient; 1] = [&down];
-        let sealed = Seal::to(&recipients).context(&context).backend(self.backend).bytes(&result)?;
-        (self.audit)(&Event::Processed { record: id, by, to });
-        Ok(sealed)
+        let outcome = async {
+            let record = self.record_for(id, by).await?;
+            // Both keys are in use, or neither plaintext nor result is made.
+            self.user_key(by).await?;
+            let recipient = self.user_key(to).await?;
+            let (context, opener) = self.open_record(&record)?;
+            let mut plain = Zeroizing::new(Vec::new());
+            let len =
+                usize::try_from(record.payload.len).ok().filter(|_| record.payload.len <= MAX_PROCESSED);
+            plain.reserve_exact(len.ok_or(CustodianError::TooLarge)?);
+            let mut reader = PlainReader::new(record.payload, opener);
+            while self.read_plain(&mut reader).await? {
+                plain.extend_from_slice(&reader.plain);
+            }
+            let result = work(&context, &plain);
+            let down = recipient.down();
+            let recipients: [&dyn Recipient; 1] = [&down];
+            let sealed = Seal::to(&recipients).context(&context).backend(self.backend).bytes(&result)?;
+            (self.audit)(&Event::Processed { record: id, by, to });
+            Ok(sealed)
+        };
+        self.audited(Some(id), by, outcome.await)
     }
 
     /// Processes the plaintext of a record of any size piece by piece for `by`, who owns it or was granted it. What
@@ -81,18 +85,21 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     where
         W: FnMut(&Context, Option<&[u8]>, &mut Vec<u8>) + Send,
     {
-        let record = self.record_for(id, by).await?;
-        self.user_key(by).await?;
-        let recipient = self.user_key(to).await?;
-        let (context, opener) = self.open_record(&record)?;
-        let down = recipient.down();
-        let recipients: [&dyn Recipient; 1] = [&down];
-        let (header, sealer) =
-            Seal::to(&recipients).context(&context).backend(self.backend).begin(&mut OsRng)?;
-        let reader = PlainReader::new(record.payload, opener);
-        let result = Zeroizing::new(Vec::with_capacity(CHUNK.saturating_mul(2)));
-        let state = State::Going(Box::new(Going { reader, sealer, sealed: header, result }));
-        Ok(Processing { custodian: self, context, record: id, by, to, work, state })
+        let outcome = async {
+            let record = self.record_for(id, by).await?;
+            self.user_key(by).await?;
+            let recipient = self.user_key(to).await?;
+            let (context, opener) = self.open_record(&record)?;
+            let down = recipient.down();
+            let recipients: [&dyn Recipient; 1] = [&down];
+            let (header, sealer) =
+                Seal::to(&recipients).context(&context).backend(self.backend).begin(&mut OsRng)?;
+            let reader = PlainReader::new(record.payload, opener);
+            let result = Zeroizing::new(Vec::with_capacity(CHUNK.saturating_mul(2)));
+            let state = State::Going(Box::new(Going { reader, sealer, sealed: header, result }));
+            Ok(Processing { custodian: self, context, record: id, by, to, work, state })
+        };
+        self.audited(Some(id), by, outcome.await)
     }
 
     /// Seals a record of `owner` anew: another file key, another payload. Old headers, wherever they are, open the new
@@ -101,42 +108,50 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// # Errors
     /// [`CustodianError`]; the record is as it was, or sealed anew, never in between.
     pub async fn reencrypt(&self, id: RecordId, owner: Id, now: UnixTime) -> Result<Receipt, CustodianError> {
-        let record = self.record_of(id, owner).await?;
-        let (context, opener) = self.open_record(&record)?;
-        let sequence = record.sequence.checked_add(1).ok_or(CustodianError::Conflict(None))?;
-        let context = context.at(sequence);
-        let (header, mut sealer, server_key) = self.with_ring(|ring| {
-            let current = ring.current();
-            let recipients: [&dyn Recipient; 1] = [&current];
-            let seal = Seal::to(&recipients).context(&context).backend(self.backend);
-            seal.begin(&mut OsRng).map(|(header, sealer)| (header, sealer, ring.version()))
-        })?;
+        let outcome = async {
+            let record = self.record_of(id, owner).await?;
+            let (context, opener) = self.open_record(&record)?;
+            let sequence = record.sequence.checked_add(1).ok_or(CustodianError::Conflict(None))?;
+            let context = context.at(sequence);
+            let (header, mut sealer, server_key) = self.with_ring(|ring| {
+                let current = ring.current();
+                let recipients: [&dyn Recipient; 1] = [&current];
+                let seal = Seal::to(&recipients).context(&context).backend(self.backend);
+                seal.begin(&mut OsRng).map(|(header, sealer)| (header, sealer, ring.version()))
+            })?;
 
-        let payload_id = PayloadId::generate(&mut OsRng);
-        let mut upload = self.records.upload(payload_id).await.map_err(CustodianError::store)?;
-        let (mut sealed, mut digest, mut len) = (Vec::new(), Sha256::new(), 0_u64);
-        let mut reader = PlainReader::new(record.payload, opener);
-        while self.read_plain(&mut reader).await? {
-            sealer.push(&reader.plain, &mut sealed)?;
+            let payload_id = PayloadId::generate(&mut OsRng);
+            let mut upload = self.records.upload(payload_id).await.map_err(CustodianError::store)?;
+            let (mut sealed, mut digest, mut len) = (Vec::new(), Sha256::new(), 0_u64);
+            let mut reader = PlainReader::new(record.payload, opener);
+            while self.read_plain(&mut reader).await? {
+                sealer.push(&reader.plain, &mut sealed)?;
+                digest.update(&sealed);
+                len = len.saturating_add(sealed.len() as u64);
+                upload.write(&sealed).await.map_err(CustodianError::store)?;
+                sealed.clear();
+            }
+            sealer.finish(&mut sealed)?;
             digest.update(&sealed);
             len = len.saturating_add(sealed.len() as u64);
             upload.write(&sealed).await.map_err(CustodianError::store)?;
-            sealed.clear();
-        }
-        sealer.finish(&mut sealed)?;
-        digest.update(&sealed);
-        len = len.saturating_add(sealed.len() as u64);
-        upload.write(&sealed).await.map_err(CustodianError::store)?;
 
-        let payload = Payload { id: payload_id, len, digest: digest.finalize().into() };
-        let next = Record { id, owner, sequence, server_key, header, payload, stored: now };
-        match self.records.put(next, upload, Some(record.sequence)).await.map_err(CustodianError::store)? {
-            Change::Done => {
-                (self.audit)(&Event::Reencrypted { record: id, sequence });
-                Ok(Receipt { record: id, sequence, len })
+            let payload = Payload { id: payload_id, len, digest: digest.finalize().into() };
+            let next = Record { id, owner, sequence, server_key, header, payload, stored: now };
+            match self
+                .records
+                .put(next, upload, Some(record.sequence))
+                .await
+                .map_err(CustodianError::store)?
+            {
+                Change::Done => {
+                    (self.audit)(&Event::Reencrypted { record: id, sequence });
+                    Ok(Receipt { record: id, sequence, len })
+                }
+                Change::Conflict(at) => Err(CustodianError::Conflict(at)),
             }
-            Change::Conflict(at) => Err(CustodianError::Conflict(at)),
-        }
+        };
+        self.audited(Some(id), owner, outcome.await)
     }
 
     /// Opens a record's header with the server key.

@@ -30,9 +30,12 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// # Errors
     /// [`CustodianError`] if the user has no usable key.
     pub async fn receive(&self, user: Id) -> Result<Receiving<'_, R, U>, CustodianError> {
-        let key = self.user_key(user).await?;
-        let state = State::Header(HeaderReader::new());
-        Ok(Receiving { custodian: self, user, key, record: None, replaces: None, state })
+        let outcome = async {
+            let key = self.user_key(user).await?;
+            let state = State::Header(HeaderReader::new());
+            Ok(Receiving { custodian: self, user, key, record: None, replaces: None, state })
+        };
+        self.audited(None, user, outcome.await)
     }
 }
 
@@ -83,11 +86,15 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
     /// # Errors
     /// [`CustodianError`]; then nothing more is taken, and nothing is stored.
     pub async fn write(&mut self, sealed: &[u8]) -> Result<(), CustodianError> {
+        // It was told of already.
+        if matches!(self.state, State::Failed) {
+            return Err(CustodianError::Gone);
+        }
         let outcome = self.advance(sealed).await;
         if outcome.is_err() {
             self.state = State::Failed;
         }
-        outcome
+        self.custodian.audited(self.record, self.user, outcome)
     }
 
     async fn advance(&mut self, sealed: &[u8]) -> Result<(), CustodianError> {
@@ -135,14 +142,14 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
     /// [`CustodianError`]; then nothing is stored. [`CustodianError::Conflict`] if the record is there already, or not
     /// at the sequence to replace.
     pub async fn finish(mut self, now: UnixTime) -> Result<Receipt, CustodianError> {
+        if matches!(self.state, State::Failed) {
+            return Err(CustodianError::Gone);
+        }
         let outcome = self.commit(now).await;
-        (self.custodian.audit)(&match &outcome {
-            Ok(Receipt { record, sequence, len }) => {
-                Event::Received { record: *record, owner: self.user, sequence: *sequence, len: *len }
-            }
-            Err(error) => Event::Refused { record: self.record, user: self.user, reason: error.to_refusal() },
-        });
-        outcome
+        if let Ok(Receipt { record, sequence, len }) = outcome {
+            (self.custodian.audit)(&Event::Received { record, owner: self.user, sequence, len });
+        }
+        self.custodian.audited(self.record, self.user, outcome)
     }
 
     async fn commit(&mut self, now: UnixTime) -> Result<Receipt, CustodianError> {
@@ -155,6 +162,8 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
         scratch.clear();
         opener.finish(&mut scratch).map_err(OpenError::from)?;
 
+        // Whoever was disabled or erased since the beginning stores nothing.
+        self.custodian.user_key(self.user).await?;
         self.check_owner(context.as_ref()).await?;
         let sequence = self.replaces.unwrap_or(0).checked_add(1).ok_or(CustodianError::Conflict(None))?;
         let context = self.context(context).at(sequence);
@@ -172,6 +181,11 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
         let record = Record { id, owner, sequence, server_key, header, payload, stored: now };
         let put = custodian.records.put(record, upload, self.replaces);
         match put.await.map_err(CustodianError::store)? {
+            // Erased in the meantime: nothing of the user may stay behind.
+            Change::Done if !custodian.is_enrolled(owner).await? => {
+                custodian.records.delete(id, owner).await.map_err(CustodianError::store)?;
+                Err(CustodianError::UnknownUser)
+            }
             Change::Done => Ok(Receipt { record: id, sequence, len }),
             Change::Conflict(at) => Err(CustodianError::Conflict(at)),
         }

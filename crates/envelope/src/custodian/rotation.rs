@@ -19,6 +19,8 @@ use crate::user_keys::UserKeyStore;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RewrapJob {
+    /// To which version; another rotation starts it over.
+    version: u32,
     users_after: Option<Id>,
     records_after: Option<RecordId>,
     users_done: bool,
@@ -62,14 +64,18 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// The stores'. What was done stays done.
     pub async fn rewrap_step(&self, job: &mut RewrapJob, limit: usize) -> Result<bool, CustodianError> {
         let version = self.with_ring(ServerKeys::version);
+        if job.version != version {
+            (job.version, job.users_done, job.users_after, job.records_after) = (version, false, None, None);
+        }
         if !job.users_done {
             let rows = self.user_keys.below(version, job.users_after, limit).await;
             let rows = rows.map_err(CustodianError::store)?;
             job.users_done = rows.is_empty();
             for row in rows {
-                job.users_after = Some(row.user);
                 let outcome = self.update_user(row.user, |_, _| {}).await;
                 job.users = job.users.saturating_add(count(outcome, &mut job.conflicts, &mut job.failures)?);
+                // Not before: what a failing store kept from being done comes again.
+                job.users_after = Some(row.user);
             }
             return Ok(true);
         }
@@ -77,9 +83,9 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         let records = records.map_err(CustodianError::store)?;
         let more = !records.is_empty();
         for record in records {
-            job.records_after = Some(record.id);
             let outcome = self.rewrap_record(&record).await;
             job.records = job.records.saturating_add(count(outcome, &mut job.conflicts, &mut job.failures)?);
+            job.records_after = Some(record.id);
         }
         Ok(more)
     }

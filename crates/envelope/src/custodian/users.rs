@@ -29,17 +29,20 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         epoch: Epoch,
         derivation: Option<Derivation>,
     ) -> Result<(), CustodianError> {
-        let key_id = RecordId::generate(&mut OsRng);
-        let (revision, state) = (1, UserState::Active);
-        let (wrapped, server_key) = self.wrap_user_key(user, key_id, revision, key)?;
-        let row = UserKeyRow { user, revision, epoch, state, derivation, server_key, key_id, wrapped };
-        match self.user_keys.put(row, None).await.map_err(CustodianError::store)? {
-            Change::Done => {
-                (self.audit)(&Event::Enrolled { user, epoch });
-                Ok(())
+        let outcome = async {
+            let key_id = RecordId::generate(&mut OsRng);
+            let (revision, state) = (1, UserState::Active);
+            let (wrapped, server_key) = self.wrap_user_key(user, key_id, revision, key)?;
+            let row = UserKeyRow { user, revision, epoch, state, derivation, server_key, key_id, wrapped };
+            match self.user_keys.put(row, None).await.map_err(CustodianError::store)? {
+                Change::Done => {
+                    (self.audit)(&Event::Enrolled { user, epoch });
+                    Ok(())
+                }
+                Change::Conflict(_) => Err(CustodianError::AlreadyEnrolled),
             }
-            Change::Conflict(_) => Err(CustodianError::AlreadyEnrolled),
-        }
+        };
+        self.audited(None, user, outcome.await)
     }
 
     /// What a user needs to derive the key from a passphrase (C8). For an unknown user a stable answer that looks the
@@ -85,23 +88,28 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// # Errors
     /// [`CustodianError`]; [`CustodianError::Conflict`] if the epoch is not the one that follows.
     pub async fn change_key(&self, user: Id, sealed: &[u8]) -> Result<Epoch, CustodianError> {
-        let old = self.user_key(user).await?;
-        let (new, UserParameters { derivation, epoch, .. }) = old.open_change(self.realm, user, sealed)?;
-        let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
-        let row = row.ok_or(CustodianError::UnknownUser)?;
-        if row.epoch.next() != Some(epoch) {
-            return Err(CustodianError::Conflict(Some(row.epoch.number())));
-        }
-        self.update_row(row, |row, key| {
-            (row.epoch, row.derivation) = (epoch, Some(derivation));
-            *key = new;
-        })
-        .await?;
-        (self.audit)(&Event::KeyChanged { user, epoch });
-        Ok(epoch)
+        let outcome = async {
+            let old = self.user_key(user).await?;
+            let (new, UserParameters { derivation, epoch, .. }) =
+                old.open_change(self.realm, user, sealed)?;
+            let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
+            let row = row.ok_or(CustodianError::UnknownUser)?;
+            if row.epoch.next() != Some(epoch) {
+                return Err(CustodianError::Conflict(Some(row.epoch.number())));
+            }
+            self.update_row(row, |row, key| {
+                (row.epoch, row.derivation) = (epoch, Some(derivation));
+                *key = new;
+            })
+            .await?;
+            (self.audit)(&Event::KeyChanged { user, epoch });
+            Ok(epoch)
+        };
+        self.audited(None, user, outcome.await)
     }
 
-    /// Destroys a user's key, so that whatever is under it is noise, and deletes the user's records.
+    /// Destroys a user's key, so that whatever is under it is noise, deletes the user's records, and takes back what
+    /// the user was granted, so that whoever has the name next finds nothing.
     ///
     /// The key goes first: interrupted, the user is erased, and a repetition deletes the rest. What backups still hold,
     /// `docs/revocation.md` says.
@@ -117,6 +125,18 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
             }
             for record in owned {
                 self.records.delete(record.id, user).await.map_err(CustodianError::store)?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let granted = self.records.granted_to(user, after, 100).await.map_err(CustodianError::store)?;
+            let Some(last) = granted.last() else { break };
+            after = Some(*last);
+            for id in granted {
+                // Grants go with their record, if it is gone.
+                if let Some(record) = self.records.get(id).await.map_err(CustodianError::store)? {
+                    self.records.revoke(id, record.owner, user).await.map_err(CustodianError::store)?;
+                }
             }
         }
         (self.audit)(&Event::Erased { user });
@@ -147,6 +167,10 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
             Change::Done => Ok(()),
             Change::Conflict(at) => Err(CustodianError::Conflict(at)),
         }
+    }
+
+    pub(super) async fn is_enrolled(&self, user: Id) -> Result<bool, CustodianError> {
+        Ok(self.user_keys.get(user).await.map_err(CustodianError::store)?.is_some())
     }
 
     /// The key of a user who may use it.

@@ -322,7 +322,7 @@ async fn a_new_passphrase_touches_no_record() {
     let sealed = change(1, user);
     assert_eq!(engine.change_key(user, &sealed).await.unwrap(), Epoch::new(1));
     assert!(engine.change_key(user, &sealed).await.is_err(), "twice");
-    assert_eq!(events.lock().unwrap().last(), Some(&Event::KeyChanged { user, epoch: Epoch::new(1) }));
+    assert!(events.lock().unwrap().contains(&Event::KeyChanged { user, epoch: Epoch::new(1) }));
     assert_eq!(engine.records().get(receipt.record).await.unwrap(), before);
     let own = fetch(&engine, receipt.record, user).await.unwrap();
     assert!(open(&alice.down(), Expect::context(), &own).is_err(), "the old key opens nothing new");
@@ -341,7 +341,7 @@ async fn erased_users_leave_noise() {
     engine.erase(id("alice")).await.unwrap();
     assert!(engine.records().get(receipt.record).await.unwrap().is_none());
     assert!(matches!(send(&engine, id("alice"), &sealed).await, Err(CustodianError::UnknownUser)));
-    assert!(matches!(fetch(&engine, kept.record, id("alice")).await, Err(CustodianError::UnknownUser)));
+    assert!(matches!(fetch(&engine, kept.record, id("alice")).await, Err(CustodianError::NoSuchRecord)));
     assert!(fetch(&engine, kept.record, id("bob")).await.is_ok());
 }
 
@@ -443,4 +443,66 @@ async fn processing_that_fails_stays_cut_short() {
     let cut = open(&bob.down(), Expect::context(), &sealed).unwrap_err();
     assert_eq!(cut, OpenError::Payload(PayloadError::Truncated));
     assert!(!events.lock().unwrap().iter().any(|event| matches!(event, Event::Processed { .. })));
+}
+
+#[tokio::test]
+async fn every_refusal_is_told_once() {
+    let World { engine, alice, bob, events } = world().await;
+    let sealed = Seal::to(&[&alice.up()]).bytes(b"mine").unwrap();
+    let record = send(&engine, id("alice"), &sealed).await.unwrap().record;
+    let told = || events.lock().unwrap().drain(..).collect::<Vec<_>>();
+    let refused = |record: Option<RecordId>, user: &str, reason| {
+        vec![Event::Refused { record, user: id(user), reason }]
+    };
+    let copy = |_: &Context, plain: &[u8]| Zeroizing::new(plain.to_vec());
+    let pieces = |_: &Context, _: Option<&[u8]>, _: &mut Vec<u8>| {};
+    told();
+    assert!(engine.grant(record, id("bob"), id("bob")).await.is_err());
+    assert_eq!(told(), refused(Some(record), "bob", Refusal::Record));
+    assert!(engine.revoke(record, id("bob"), id("bob")).await.is_err());
+    assert_eq!(told(), refused(Some(record), "bob", Refusal::Record));
+    assert!(engine.delete(record, id("bob")).await.is_err());
+    assert_eq!(told(), refused(Some(record), "bob", Refusal::Record));
+    assert!(engine.process(record, id("bob"), id("bob"), copy).await.is_err());
+    assert_eq!(told(), refused(Some(record), "bob", Refusal::Record));
+    assert!(engine.process_stream(record, id("bob"), id("bob"), pieces).await.is_err());
+    assert_eq!(told(), refused(Some(record), "bob", Refusal::Record));
+    assert!(engine.reencrypt(record, id("bob"), NOW).await.is_err());
+    assert_eq!(told(), refused(Some(record), "bob", Refusal::Record));
+    assert!(engine.receive(id("mallory")).await.is_err());
+    assert_eq!(told(), refused(None, "mallory", Refusal::User));
+    assert!(engine.enrol(id("bob"), &alice, Epoch::FIRST, None).await.is_err());
+    assert_eq!(told(), refused(None, "bob", Refusal::User));
+    assert!(engine.change_key(id("bob"), &sealed).await.is_err());
+    assert_eq!(told(), refused(None, "bob", Refusal::Forged));
+    let mut receiving = engine.receive(id("bob")).await.unwrap();
+    assert!(receiving.write(&sealed).await.is_err());
+    assert!(receiving.write(&sealed).await.is_err());
+    assert!(receiving.finish(NOW).await.is_err());
+    assert_eq!(told(), refused(None, "bob", Refusal::Forged));
+    drop(bob);
+}
+
+#[tokio::test]
+async fn erased_users_leave_nothing_to_the_next_of_their_name() {
+    let World { engine, alice, bob, .. } = world().await;
+    let of_alice = Seal::to(&[&alice.up()]).bytes(b"hers").unwrap();
+    let lent = send(&engine, id("alice"), &of_alice).await.unwrap().record;
+    engine.grant(lent, id("alice"), id("bob")).await.unwrap();
+    let of_bob = Seal::to(&[&bob.up()]).bytes(b"his").unwrap();
+    let (early, late) = (RecordId::from([1; 16]), RecordId::from([2; 16]));
+    let mut receiving = engine.receive(id("bob")).await.unwrap().record(early);
+    receiving.write(&of_bob).await.unwrap();
+    let mut disabled = engine.receive(id("alice")).await.unwrap().record(late);
+    disabled.write(&of_alice).await.unwrap();
+
+    engine.erase(id("bob")).await.unwrap();
+    engine.disable(id("alice")).await.unwrap();
+    assert!(matches!(receiving.finish(NOW).await, Err(CustodianError::UnknownUser)));
+    assert!(matches!(disabled.finish(NOW).await, Err(CustodianError::Disabled)));
+    for id in [early, late] {
+        assert!(engine.records().get(id).await.unwrap().is_none());
+    }
+    engine.enrol(id("bob"), &UserKey::generate(&mut rng(5)), Epoch::FIRST, None).await.unwrap();
+    assert!(matches!(fetch(&engine, lent, id("bob")).await, Err(CustodianError::NoSuchRecord)));
 }

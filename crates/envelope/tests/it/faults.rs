@@ -306,3 +306,38 @@ async fn granting_and_revoking() {
     };
     assert!(at_every_point(share, Vec::new).await >= 6);
 }
+
+/// A store that failed for a moment: the same job goes on, and leaves nothing out.
+#[tokio::test]
+async fn a_job_goes_on_after_a_failure() {
+    for steps in 0.. {
+        let world = World::new().await;
+        let engine = world.restart();
+        engine.install(engine.rotated().unwrap()).unwrap();
+        world.store.left.store(steps, Ordering::Relaxed);
+        let (mut job, mut failures) = (RewrapJob::default(), 0);
+        loop {
+            match engine.rewrap_step(&mut job, 10).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => {
+                    failures += 1;
+                    world.store.left.store(i64::MAX, Ordering::Relaxed);
+                }
+            }
+        }
+        let store = &world.store;
+        assert_eq!(Records::below(store, 2, None, 10).await.unwrap(), []);
+        assert_eq!(UserKeyStore::below(store, 2, None, 10).await.unwrap(), []);
+        if failures == 0 {
+            assert_eq!((job.users, job.records), (1, 1));
+            // Another rotation: the same job starts over.
+            world.store.left.store(i64::MAX, Ordering::Relaxed);
+            engine.install(engine.rotated().unwrap()).unwrap();
+            while engine.rewrap_step(&mut job, 10).await.unwrap() {}
+            assert_eq!((job.users, job.records), (2, 2));
+            assert!(steps >= 4);
+            break;
+        }
+    }
+}
