@@ -196,8 +196,9 @@ pub enum Op {
         /// Nothing that begins below will be received any more.
         position: u64,
     },
-    /// Opens a pad without a witness that its store halted when it was restored: an operator's decision, after both
-    /// lanes were moved beyond everything that may have been used since.
+    /// Opens a pad that its store halted when it was restored: an operator's decision, in the same batch as what moves
+    /// both lanes beyond everything that may have been used since. Refused unless the status is
+    /// [`PadStatus::RollbackSuspected`], and if there is a witness: such a pad is recovered. It moves no lane by itself.
     Reopen {
         /// The right to do so.
         fence: Fence,

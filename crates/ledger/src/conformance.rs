@@ -46,6 +46,7 @@ pub async fn suite<S: LedgerStore>(fresh: impl AsyncFn() -> S, reopen: impl Asyn
     pads::answers(fresh().await, &reopen).await;
     pads::witness(fresh().await, &reopen).await;
     pads::recovery(fresh().await, &reopen).await;
+    pads::reopening(fresh().await, &reopen).await;
     pads::value_ends(fresh().await, &reopen).await;
     pads::pad_ends(fresh().await, &reopen).await;
     pads::held_when_the_pad_ends(fresh().await).await;

@@ -125,6 +125,15 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         self.life().left
     }
 
+    /// Whether either lane has less left than the policy's [low-water mark](Policy::low_water): time for a new pad. Look
+    /// after every message; it costs no more than [`remaining`](Self::remaining).
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        let (left, header) = (self.remaining(), self.half.header());
+        let low = |left, lane| left < self.policy.low.unwrap_or_else(|| header.lane_len(lane) / 16);
+        low(left.send, header.lane) || low(left.receive, header.peer_lane())
+    }
+
     /// Gives the pad back: burns what is reserved and not used, [destroys](Self::destroy) what is used, and lets others
     /// attach it.
     ///
@@ -234,6 +243,7 @@ pub struct Remaining {
 pub struct Policy {
     reserve: Option<u64>,
     destroy: u64,
+    low: Option<u64>,
     lease: Duration,
     takeover: bool,
     income: Option<AccountId>,
@@ -246,6 +256,7 @@ impl Default for Policy {
         Self {
             reserve: None,
             destroy: 64 << 10,
+            low: None,
             lease: Duration::ZERO,
             takeover: true,
             income: None,
@@ -271,6 +282,13 @@ impl Policy {
     /// Destroys what is used whenever it has become so many bytes.
     pub const fn destroy_every(mut self, bytes: u64) -> Self {
         self.destroy = bytes;
+        self
+    }
+
+    /// Calls the pad [low](Pad::is_low) when a lane has less left than so many bytes (or keys). Without this, less than a
+    /// 16th of the lane. Nothing else depends on it.
+    pub const fn low_water(mut self, left: u64) -> Self {
+        self.low = Some(left);
         self
     }
 

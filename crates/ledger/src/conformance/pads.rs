@@ -221,6 +221,53 @@ pub(super) async fn recovery<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) 
     audit(&store).await;
 }
 
+/// What an operator vouches for after a restore is no more than that.
+pub(super) async fn reopening<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    funded(&store, 10).await;
+    let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };
+    let witnessed = PadRow { witnessed: true, ..pad_row(2) };
+    commit(&store, [&row, &witnessed].map(|row| Op::Provision(row.clone()))).await;
+    let (fence, other) = (attach(&store, &row, 1).await, attach(&store, &witnessed, 1).await);
+    commit(&store, [reserve(fence, &row, 0, 100)]).await;
+    let open = || Op::Reopen { fence };
+    let before = audit(&store).await;
+    assert_eq!(commit(&store, [open()]).await, [Outcome::AlreadyExists], "it is open");
+    assert_eq!(audit(&store).await, before);
+    let halt = |fence, status| Op::Close { fence, status };
+    commit(&store, [halt(fence, PadStatus::WitnessRolledBack)]).await;
+    let refusal = Refusal::NotOpen(PadStatus::WitnessRolledBack);
+    assert_eq!(refused(&store, [open()]).await, (0, refusal), "not this way");
+    let rolled_back = PadStatus::RollbackSuspected;
+    commit(&store, [halt(fence, rolled_back), halt(other, rolled_back)]).await;
+    let overruled = refused(&store, [Op::Reopen { fence: other }]).await;
+    assert_eq!(overruled, (0, Refusal::NotOpen(rolled_back)), "a witness is asked, not overruled");
+
+    let store = reopen(store).await;
+    let stranger = Fence { epoch: fence.epoch + 1, ..fence };
+    let fenced = Refusal::Fenced { epoch: fence.epoch };
+    assert_eq!(refused(&store, [Op::Reopen { fence: stranger }]).await, (0, fenced));
+    // All or nothing: what does not fit takes the opening back.
+    let below = [open(), reserve(fence, &row, 0, 200)];
+    assert_eq!(refused(&store, below).await, (1, Refusal::NotNext { reserved: 100 }));
+    assert_eq!(stored(&store, &row).await.status, rolled_back);
+    let before = audit(&store).await;
+    commit(&store, [open(), reserve(fence, &row, 100, 300)]).await;
+    let now = stored(&store, &row).await;
+    assert_eq!((now.status, now.send.reserved), (PadStatus::Open, 300), "what was used stays used");
+    let opened = crate::Event::Status { pad: row.id, status: PadStatus::Open };
+    let written = store.journal(None, before.entries, 9).await.unwrap();
+    assert_eq!(written.into_iter().map(|entry| entry.event).collect::<Vec<_>>(), [opened]);
+    // What has ended, or has nothing left to pay with, stays at its end.
+    let spend = Op::Transfer(post(20, USER, INCOME, 10));
+    commit(&store, [halt(fence, rolled_back)]).await;
+    commit(&store, [spend]).await;
+    let spent = PadStatus::ValueSpent;
+    let ended = Outcome::Ended { pad: row.id, status: spent };
+    assert_eq!(commit(&store, [open()]).await, [Outcome::Created, ended]);
+    assert_eq!(refused(&store, [open()]).await, (0, Refusal::NotOpen(spent)));
+    audit(&store).await;
+}
+
 pub(super) async fn value_ends<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
     funded(&store, 10).await;
     let row = PadRow { account: Some(account(USER)), refund: Some(account(REFUND)), ..pad_row(1) };

@@ -17,6 +17,7 @@ mod kill;
 mod log_store;
 mod model;
 mod pads;
+mod restored;
 mod stores;
 mod witness;
 mod world;

@@ -166,6 +166,48 @@ async fn exhausted_to_the_last_frame_on_both_lanes() {
 }
 
 #[tokio::test]
+async fn low_water() {
+    // Lanes of 20 frames each.
+    let world = World::new(Terms { bytes: 40 * 112, ..Terms::default() }).await;
+    let policy = Policy::default().low_water(5 * 112);
+    let (server, user) = (
+        world.server.attach(world.id).await.unwrap(),
+        world.user.attach_with(world.id, policy).await.unwrap(),
+    );
+    let mut low = Vec::new();
+    for n in 1..=20 {
+        server.open(&emitted(user.seal(b"a").commit().await.unwrap())).await.unwrap();
+        low.push((user.is_low(), server.is_low()));
+        let left = (20 - n) * 112;
+        assert_eq!(low.last(), Some(&(left < 5 * 112, left < 20 * 112 / 16)), "with {left} left");
+    }
+    assert_eq!(low.iter().filter(|(user, _)| *user).count(), 5, "a warning before the end");
+    drop(user);
+    let careless = world.user.attach_with(world.id, Policy::default().low_water(0)).await.unwrap();
+    assert!(!careless.is_low(), "never, if that is what is wanted");
+}
+
+#[tokio::test]
+async fn sealing_into_a_buffer() {
+    let world = World::new(Terms::default()).await;
+    let (server, user) = world.attach().await;
+    let mut frame = Vec::with_capacity(1024);
+    let place = frame.as_ptr();
+    for n in 0..3_u8 {
+        user.seal(&[n; 100]).commit_into(&mut frame).await.unwrap();
+        assert_eq!(*server.open(&emitted(frame.clone())).await.unwrap(), [n; 100]);
+    }
+    assert_eq!(frame.as_ptr(), place, "the buffer is used as it is");
+    let request = server.open(&emitted(user.seal(b"ask").commit().await.unwrap())).await.unwrap();
+    let dear = server.seal(b"secret").answering(request.id()).charge(Amount::new(101));
+    assert!(dear.commit_into(&mut frame).await.is_err());
+    assert!(frame.is_empty(), "an answer that was not paid for is not left behind");
+    server.close().await.unwrap();
+    frame.push(1);
+    assert!(server.seal(b"x").commit_into(&mut frame).await.is_err() && frame.is_empty());
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_fit_costs_nothing() {
     let world = World::new(Terms { bytes: 8192, ..Terms::default() }).await;
     let (_server, user) = world.attach().await;
