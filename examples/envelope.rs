@@ -128,6 +128,7 @@ fn explain(failure: &(dyn core::error::Error + Send + Sync + 'static)) -> String
     let part = match io.and_then(OpenError::from_io) {
         Some(OpenError::NoMatch) => "no matching key: ",
         Some(OpenError::Payload(_)) => "payload: ",
+        Some(OpenError::ViewOnly) => "policy: ",
         Some(_) => "header: ",
         None if io.and_then(ArmorError::from_io).is_some() => "armor: ",
         None => "",
@@ -203,6 +204,9 @@ fn open(identities: &[PathBuf], passphrase: bool, files: &Files) -> Result<(), F
     let open = Open::with(&all).expect(Expect::anything()).threads(threads());
     let from = Input::open(files.input.as_deref())?.without_armor()?.1;
     let mut opener = open.reader(from)?;
+    if files.output.is_some() && opener.policy().is_view_only() {
+        return Err(io::Error::from(OpenError::ViewOnly).into());
+    }
     let mut to = Output::create(files.output.as_deref())?;
     opener.copy_to(&mut to)?;
     to.commit()
@@ -393,6 +397,8 @@ impl Write for Output {
 
 #[cfg(test)]
 mod tests {
+    use symbolon::envelope::{Context, Policy, RecordId};
+
     use super::*;
 
     fn call(folder: &Path, line: &str) -> Result<(), String> {
@@ -455,6 +461,13 @@ mod tests {
         damaged[30] ^= 1;
         std::fs::write(folder.join("damaged"), &damaged).unwrap();
         assert!(call("open -i ./bob -o ./never ./damaged").unwrap_err().starts_with("header"));
+        let recipient: AgeRecipient = recipient("bob").parse().unwrap();
+        let context = Context::of(RecordId::generate(&mut OsRng)).under(Policy::VIEW_ONLY);
+        let viewed = Seal::to(&[&recipient]).context(&context).bytes(b"look").unwrap();
+        std::fs::write(folder.join("viewed"), viewed).unwrap();
+        assert!(call("open -i ./bob -o ./never ./viewed").unwrap_err().starts_with("policy"));
+        assert!(!folder.join("never").exists());
+        call("open -i ./bob ./viewed").unwrap();
         for usage in ["", "seal ./plain", "open ./sealed", "seal -p -r x ./plain", "rewrap -i ./bob ./sealed"]
         {
             assert!(call(usage).unwrap_err().starts_with("usage"), "{usage}");
