@@ -265,8 +265,8 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         Ok(frame)
     }
 
-    /// As [`commit`](Self::commit), into a buffer that is cleared first: with room in it, and nothing to be committed, a
-    /// frame from what is reserved takes nothing from the heap. After an error it is empty.
+    /// As [`commit`](Self::commit), into a buffer that is cleared first, and used as it is if the frame has room in it.
+    /// After an error it is empty.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
