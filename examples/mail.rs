@@ -295,7 +295,7 @@ impl Person {
                 Some((&APPROVAL, signed)) => {
                     let record = self.client.record(*to).await?.ok_or("the signer left the directory")?;
                     let signed = SignedApproval::from_bytes(signed)?;
-                    let verified = signed.verify(&record.keys().verifying, &bytes, UnixTime::now())?;
+                    let verified = signed.verify((to, &record.keys().verifying), &bytes, UnixTime::now())?;
                     return Ok(Some(verified.spend(&self.store).await?));
                 }
                 _ => {}

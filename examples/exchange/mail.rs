@@ -173,11 +173,11 @@ pub(crate) async fn order_is_approved(
     let inbox = Inbox::new(scene.alice.store.clone());
     let returned = send((&replying, bob), (&asking, alice), &inbox, &signed.to_bytes()).await?;
     let signed = SignedApproval::from_bytes(&returned)?;
-    let signer = alice.record(*signed.signer()).await?.ok_or("the signer is not in the directory")?;
-    let verified = signed.verify(&signer.keys().verifying, order, UnixTime::now())?;
+    let signer = alice.record(scene.bob.id).await?.ok_or("the signer is not in the directory")?;
+    let signer = (signer.id(), &signer.keys().verifying);
+    let verified = signed.verify(signer, order, UnixTime::now())?;
     let consent = verified.spend(&scene.alice.store).await?;
-    let twice =
-        signed.verify(&signer.keys().verifying, order, UnixTime::now())?.spend(&scene.alice.store).await;
+    let twice = signed.verify(signer, order, UnixTime::now())?.spend(&scene.alice.store).await;
     story.check(
         "T3",
         consent.signer == scene.bob.id && twice.is_err(),

@@ -157,20 +157,24 @@ impl SignedApproval {
         &self.signer
     }
 
-    /// Checks that it approves `document`, by the one who holds the key to `key`, and that it is not void.
+    /// Checks that it approves `document`, by `signer`, whose newest record names `key`, and that it is not void.
     ///
     /// # Errors
-    /// [`ApprovalError::Rejected`] if the signature is wrong; [`ApprovalError::Expired`] if it was made or comes too
+    /// [`ApprovalError::Rejected`] if it names another signer, or the signature is wrong; [`ApprovalError::Expired`] if it was made or comes too
     /// late; [`ApprovalError::Malformed`] if `document` is none.
     ///
     /// # Security
     /// It is good once: [`Verified::spend`] sees to that.
     pub fn verify(
         &self,
-        key: &VerifyingKey,
+        (signer, key): (&Id, &VerifyingKey),
         document: &[u8],
         now: UnixTime,
     ) -> Result<Verified, ApprovalError> {
+        // A key signs whatever name it likes: only the directory says whose it is.
+        if &self.signer != signer {
+            return Err(ApprovalError::Rejected);
+        }
         let at = self.at.as_secs().to_be_bytes();
         let fields = fields(document, &self.signer, &self.user_info, &at);
         key.verify(label::TABLE_APPROVAL, &fields, &self.signature)?;

@@ -1,8 +1,8 @@
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 
 use symbolon_keys::{Epoch, Id};
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, optimization_barrier};
 
 use crate::message::{Header, MessageId};
 use crate::store::{InboxStore, StoreError};
@@ -12,11 +12,11 @@ use crate::store::{InboxStore, StoreError};
 #[must_use = "the plaintext comes out of `Inbox::accept`"]
 pub struct Opened {
     header: Header,
-    plaintext: Zeroizing<Vec<u8>>,
+    plaintext: Plaintext,
 }
 
 impl Opened {
-    pub(crate) const fn new(header: Header, plaintext: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) const fn new(header: Header, plaintext: Plaintext) -> Self {
         Self { header, plaintext }
     }
 
@@ -58,7 +58,7 @@ impl fmt::Debug for Opened {
 /// A message that was accepted. Wiped when dropped.
 pub struct Received {
     header: Header,
-    plaintext: Zeroizing<Vec<u8>>,
+    plaintext: Plaintext,
 }
 
 impl Received {
@@ -83,13 +83,13 @@ impl Received {
     /// What the sender wrote.
     #[must_use]
     pub fn plaintext(&self) -> &[u8] {
-        &self.plaintext
+        &self.plaintext.0
     }
 
     /// What the sender wrote; wiped when dropped.
     #[must_use]
-    pub fn into_plaintext(self) -> Zeroizing<Vec<u8>> {
-        self.plaintext
+    pub fn into_plaintext(mut self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(mem::take(&mut self.plaintext.0))
     }
 }
 
@@ -97,6 +97,16 @@ impl fmt::Debug for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { header, plaintext: _ } = self;
         write!(f, "Received({} from {}, ..)", header.message_id(), header.sender())
+    }
+}
+
+/// What was sealed, wiped when dropped: all at once, where `Zeroizing` goes byte by byte. Exactly as long as its memory.
+pub(crate) struct Plaintext(pub(crate) Vec<u8>);
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        optimization_barrier(self.0.as_slice());
     }
 }
 

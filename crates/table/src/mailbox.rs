@@ -75,6 +75,10 @@ impl<S: MailboxStore> Mailbox<S> {
     /// Takes a sealed message from `sender`, whom the caller authenticated, and answers its number. The same message
     /// again gives the same number.
     ///
+    /// # Security
+    /// The quota is one recipient's. The caller sees to it that the recipient exists: whoever may write to ids that
+    /// nobody has fills as many mailboxes as they like.
+    ///
     /// # Errors
     /// [`DepositError`] says what to do; nothing was stored, except perhaps after [`DepositError::Store`].
     pub async fn deposit(&self, sender: &Id, message: Vec<u8>, now: UnixTime) -> Result<u64, DepositError> {

@@ -4,9 +4,8 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use symbolon_keys::wire::{Malformed, Reader, TooLong, put_lp};
 use symbolon_keys::{Backend, Epoch, Id, OneTimeKey, Rejected, TAG_LEN};
-use zeroize::Zeroizing;
 
-use crate::inbox::Opened;
+use crate::inbox::{Opened, Plaintext};
 use crate::pair::PairRoot;
 
 /// The most bytes of a sealed message: a mailbox and a reader can hold a few of them.
@@ -190,8 +189,8 @@ impl<'a> Parts<'a> {
         if !bool::from(commit.expose().ct_eq(self.commit)) {
             return Err(Rejected);
         }
-        let mut plaintext = Zeroizing::new(self.body.to_vec());
-        OneTimeKey::new(backend, &key).open_in_place(self.aad, &mut plaintext, self.tag)?;
+        let mut plaintext = Plaintext(self.body.to_vec());
+        OneTimeKey::new(backend, &key).open_in_place(self.aad, &mut plaintext.0, self.tag)?;
         Ok(Opened::new(self.header, plaintext))
     }
 }

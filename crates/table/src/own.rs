@@ -54,9 +54,11 @@ impl OwnKeys {
         (now < *until).then_some((key, *until))
     }
 
-    /// The oldest epoch that opens at `now`.
-    pub(crate) fn oldest(&self, now: UnixTime) -> Epoch {
-        let retired = self.retired.iter().filter(|(_, until)| now < *until).map(|(key, _)| key.epoch());
+    /// The oldest epoch that opens at `now`, and at any time after this call: keys that are past their date are wiped,
+    /// so that no clock that is set back makes them open again.
+    pub(crate) fn oldest(&mut self, now: UnixTime) -> Epoch {
+        self.retired.retain(|(_, until)| now < *until);
+        let retired = self.retired.iter().map(|(key, _)| key.epoch());
         retired.min().unwrap_or_else(|| self.current.epoch())
     }
 

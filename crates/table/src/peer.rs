@@ -96,10 +96,9 @@ impl Peer {
         if let Some(changed) = self.changed(id) {
             return Sealing::Changed(changed);
         }
-        let age = now.saturating_since(self.checked);
-        if now >= self.valid_until || age >= policy.stale_for {
+        if now >= self.valid_until || now.saturating_since(self.checked) >= policy.stale_for {
             Sealing::Stale { usable: false }
-        } else if age >= policy.refresh_after || self.current.ours != ours {
+        } else if self.is_old(now, policy) || self.current.ours != ours {
             Sealing::Stale { usable: true }
         } else {
             Sealing::Ready
@@ -139,7 +138,7 @@ impl Peer {
 
     /// Whether the directory was not asked for so long that it should be.
     pub(crate) fn is_old(&self, now: UnixTime, policy: &Policy) -> bool {
-        now.saturating_since(self.checked) >= policy.refresh_after
+        !Policy::is_recent(self.checked, now, policy.refresh_after)
     }
 
     /// The peer after the directory answered with the `history` from the head on, which was verified against it.

@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use symbolon_keys::UnixTime;
+
 /// What a table does when a peer's key changed, properly signed by the key before.
 ///
 /// A change that the key before did not sign is never taken, under any policy.
@@ -21,7 +23,8 @@ pub enum OnChange {
 pub struct Policy {
     /// What to do when a peer's key changed.
     pub on_change: OnChange,
-    /// The most peers held; beyond it, those used least are forgotten and their secrets wiped.
+    /// The most peers held; beyond it, those used least are forgotten and their secrets wiped. Whoever is forgotten is
+    /// met anew, on the directory's word and whatever `on_change` says: leave room for all who matter.
     pub capacity: usize,
     /// The age after which a key is asked for again before it seals.
     pub refresh_after: Duration,
@@ -49,6 +52,15 @@ impl Policy {
 
     /// The span in which fetches are counted.
     pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+
+    /// How far ahead of the clock a time that was noted may lie: callers read the clock one after the other.
+    const AHEAD: Duration = Duration::from_secs(60);
+
+    /// Whether `since` is less than `span` ago. What lies in the future is not: the clock was set back, and how long ago
+    /// it was nobody knows.
+    pub(crate) fn is_recent(since: UnixTime, now: UnixTime, span: Duration) -> bool {
+        since.saturating_since(now) < Self::AHEAD && now.saturating_since(since) < span
+    }
 }
 
 impl Default for Policy {

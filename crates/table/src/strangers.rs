@@ -29,7 +29,7 @@ impl Strangers {
 
     /// Whether the directory said lately that it does not know `id`.
     pub(crate) fn is_unknown(&self, id: &Id, now: UnixTime, policy: &Policy) -> bool {
-        self.unknown.get(id).is_some_and(|asked| now.saturating_since(asked) < policy.unknown_for)
+        self.unknown.get(id).is_some_and(|asked| Policy::is_recent(asked, now, policy.unknown_for))
     }
 
     /// The directory does not know `id`.

@@ -186,9 +186,12 @@ impl<D: Directory> Table<D> {
     }
 
     /// The oldest epoch of our own key under which messages still open: what the inbox may forget lies below.
+    ///
+    /// Keys of ours that are past their date are wiped here, and open nothing again.
     #[must_use]
     pub fn oldest_epoch(&self) -> Epoch {
-        self.own().oldest(self.now())
+        let now = self.now();
+        self.own_mut().oldest(now)
     }
 
     /// Seals under `key` from now on, registered at `epoch`; messages to the key before open until `until`.

@@ -12,6 +12,7 @@ use crate::directory::{Directory, MAX_RECORDS};
 use crate::error::TableError;
 use crate::message::Header;
 use crate::peer::{Peer, Sealing};
+use crate::policy::Policy;
 use crate::record::{InvalidRecord, Record, RecordHash, verify_history};
 
 /// The most answers that make up one history, so that a directory cannot keep a client busy for ever.
@@ -109,7 +110,7 @@ impl<D: Directory> Table<D> {
         now: UnixTime,
     ) -> Result<Arc<Peer>, TableError> {
         if let Some((at, error)) = &*self.down.lock().unwrap_or_else(PoisonError::into_inner)
-            && now.saturating_since(*at) < self.policy.retry_after
+            && Policy::is_recent(*at, now, self.policy.retry_after)
         {
             return Err(error.clone().into());
         }

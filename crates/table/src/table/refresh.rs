@@ -34,8 +34,10 @@ impl<D: Directory> Table<D> {
         let mut refreshed = Refreshed::default();
         for batch in self.stale(now).chunks(MAX_RECORDS) {
             let records = self.ask(now, async { self.directory.lookup(batch).await }).await?;
-            for (id, record) in batch.iter().zip(records) {
-                match self.refresh_with(id, record, now).await {
+            let mut records = records.into_iter();
+            for id in batch {
+                // A directory that answers for fewer than it was asked has said nothing of the others.
+                match self.refresh_with(id, records.next().flatten(), now).await {
                     Ok(true) => refreshed.changed.push(*id),
                     Ok(false) => refreshed.confirmed = refreshed.confirmed.saturating_add(1),
                     Err(error @ TableError::Unavailable(_)) => return Err(error),

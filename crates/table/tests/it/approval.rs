@@ -59,7 +59,8 @@ async fn an_order_is_shown_approved_signed_sent_and_verified_once() {
     let received = shops.open(&message).await.unwrap().accept_replays();
     let signed = SignedApproval::from_bytes(received.plaintext()).unwrap();
     assert_eq!(signed.signer(), received.from());
-    let verify = || signed.verify(&alice.record.keys().verifying, &asked, at(START + 9)).unwrap();
+    let verify =
+        || signed.verify((&alice.id, &alice.record.keys().verifying), &asked, at(START + 9)).unwrap();
     assert_eq!(verify().document(), &order());
     let store = MemoryStore::new();
     let consent = verify().spend(&store).await.unwrap();
@@ -90,7 +91,7 @@ async fn signed(key: &SigningKey) -> (Vec<u8>, SignedApproval) {
 async fn an_approval_past_its_time_is_void() {
     let key = SigningKey::generate(&mut OsRng);
     let (bytes, signed) = signed(&key).await;
-    let verify = |now| signed.verify(&key.verifying_key(), &bytes, at(now)).map(drop);
+    let verify = |now| signed.verify((&id("alice"), &key.verifying_key()), &bytes, at(now)).map(drop);
     assert_eq!(verify(START + 599), Ok(()));
     assert_eq!(verify(START + 600), Err(ApprovalError::Expired));
     let late = async |info: &str, now| {
@@ -109,7 +110,7 @@ async fn an_approval_of_anything_else_is_rejected() {
     let (bytes, signed) = signed(&key).await;
     let rejected = Err(ApprovalError::Rejected);
     let verify = |signed: &SignedApproval, key: &SigningKey, bytes: &[u8]| {
-        signed.verify(&key.verifying_key(), bytes, at(START)).map(drop)
+        signed.verify((&id("alice"), &key.verifying_key()), bytes, at(START)).map(drop)
     };
     assert_eq!(verify(&signed, &key, &bytes), Ok(()));
     assert_eq!(verify(&signed, &other, &bytes), rejected);
@@ -132,6 +133,18 @@ async fn an_approval_of_anything_else_is_rejected() {
     assert!(SignedApproval::from_bytes(&[good, vec![0]].concat()).is_err());
 }
 
+/// Whoever holds a key can sign in any name.
+#[tokio::test]
+async fn an_approval_in_another_name_is_rejected() {
+    let key = SigningKey::generate(&mut OsRng);
+    let bytes = order().to_bytes().unwrap();
+    let approved = Approval::request(&bytes).unwrap().ask(&Scripted::new(Answer::Approved)).await.unwrap();
+    let signed = approved.sign(&id("alice"), &key, "Alice", at(START)).unwrap();
+    let verify = |signer| signed.verify((&id(signer), &key.verifying_key()), &bytes, at(START)).map(drop);
+    assert_eq!(verify("mallory"), Err(ApprovalError::Rejected), "the key is Mallory's, the name is not");
+    assert_eq!(verify("alice"), Ok(()));
+}
+
 #[test]
 fn a_signature_for_another_purpose_approves_nothing() {
     const OTHER: Label = Label::new("example.org/other/v1");
@@ -142,7 +155,11 @@ fn a_signature_for_another_purpose_approves_nothing() {
     let approval = |purpose: Label| {
         let signature = key.sign(purpose, &fields).unwrap();
         let parts: [&[u8]; 7] = [&[1], &[0, 5], b"alice", &[0, 5], b"Alice", &time, signature.as_bytes()];
-        SignedApproval::from_bytes(&parts.concat()).unwrap().verify(&key.verifying_key(), &bytes, at(START))
+        SignedApproval::from_bytes(&parts.concat()).unwrap().verify(
+            (&id("alice"), &key.verifying_key()),
+            &bytes,
+            at(START),
+        )
     };
     approval(label::TABLE_APPROVAL).map(drop).unwrap();
     for purpose in [OTHER, label::TABLE_RECORD, label::TABLE_REGISTER, label::TABLE_CHANGE] {

@@ -128,6 +128,11 @@ impl World {
         self.clock.fetch_add(time.as_secs(), Ordering::SeqCst);
     }
 
+    /// Sets the clock, back too.
+    pub(crate) fn set(&self, now: u64) {
+        self.clock.store(now, Ordering::SeqCst);
+    }
+
     pub(crate) fn down(&self, down: bool) {
         self.wire.down.store(down, Ordering::SeqCst);
     }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use symbolon_keys::{Backend, Epoch, RootKey, Secret};
-use symbolon_table::{OnChange, PeerState, Policy, SnapshotError, Table, TableError};
+use symbolon_keys::{Backend, Epoch, Id, RootKey, Secret};
+use symbolon_table::{
+    Directory, InvalidRecord, OnChange, PeerState, Policy, Record, SnapshotError, StoreError, Table,
+    TableError,
+};
 
 use crate::fixture::{DAY, START, User, Wire, World, at, id};
 
@@ -70,6 +73,91 @@ async fn a_round_finds_changes_that_wait_and_later_ones() {
     }
     assert!(alices.approve(&newest.id, &newest.record.hash()).await.unwrap());
     assert_eq!(alices.state(&newest.id), PeerState::Fresh(newest.epoch()));
+}
+
+/// Answers for one id less than it is asked, where it is asked for more than one.
+struct Terse(Arc<Wire>);
+
+impl Directory for Terse {
+    async fn lookup(&self, ids: &[Id]) -> Result<Vec<Option<Record>>, StoreError> {
+        let mut records = self.0.lookup(ids).await?;
+        records.truncate(records.len().saturating_sub(1).max(1));
+        Ok(records)
+    }
+
+    async fn history(&self, id: &Id, from: Epoch) -> Result<Vec<Record>, StoreError> {
+        self.0.history(id, from).await
+    }
+}
+
+#[tokio::test]
+async fn who_was_left_out_of_an_answer_is_not_confirmed() {
+    let world = World::new();
+    let alice = world.user("alice").await;
+    let clock = Arc::new(core::sync::atomic::AtomicU64::new(START));
+    let now = Arc::clone(&clock);
+    let alices = Table::builder(alice.id, alice.key(), Terse(Arc::clone(&world.wire)))
+        .clock(move || at(now.load(core::sync::atomic::Ordering::SeqCst)))
+        .build();
+    for name in ["bob", "carol"] {
+        alices.seal(&world.user(name).await.id, b"").await.unwrap();
+    }
+    clock.fetch_add(Policy::default().refresh_after.as_secs(), core::sync::atomic::Ordering::SeqCst);
+    let round = alices.refresh().await.unwrap();
+    assert_eq!((round.confirmed, round.changed), (1, vec![]));
+    let [(left_out, TableError::Directory(InvalidRecord::History))] = round.failed[..] else {
+        panic!("{:?}", round.failed)
+    };
+    assert_eq!(alices.state(&left_out), PeerState::Stale(Epoch::FIRST));
+}
+
+/// A clock that ran ahead and was set right: what was confirmed in that future is not fresh until it comes.
+#[tokio::test]
+async fn a_clock_set_back_makes_nothing_fresh() {
+    const AHEAD: u64 = START + 3000 * DAY;
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let alices = world.table(&alice);
+    world.set(AHEAD);
+    alices.seal(&bob.id, b"").await.unwrap();
+    alices.seal(&id("carol"), b"").await.unwrap_err();
+    assert_eq!(alices.state(&id("carol")), PeerState::Unknown);
+    world.set(AHEAD - 59);
+    assert_eq!(alices.state(&bob.id), PeerState::Fresh(Epoch::FIRST), "clocks may be read out of order");
+
+    world.set(START);
+    assert_eq!(alices.state(&bob.id), PeerState::Stale(Epoch::FIRST));
+    assert_eq!(alices.state(&id("carol")), PeerState::Absent, "nor is anybody unknown until then");
+    world.asked();
+    alices.seal(&bob.id, b"").await.unwrap();
+    assert_eq!((world.asked(), alices.state(&bob.id)), (1, PeerState::Fresh(Epoch::FIRST)));
+
+    // A directory that failed in that future is asked again.
+    world.set(AHEAD);
+    world.down(true);
+    alices.seal(&bob.id, b"").await.unwrap_err();
+    world.down(false);
+    world.set(START + 2 * DAY);
+    alices.seal(&bob.id, b"").await.unwrap();
+    assert_eq!(alices.state(&bob.id), PeerState::Fresh(Epoch::FIRST));
+}
+
+/// The inbox forgets what lies below the oldest epoch: so no clock may bring that epoch back.
+#[tokio::test]
+async fn a_key_past_its_date_opens_nothing_again() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let bobs = world.table(&bob);
+    let early = world.table(&alice).seal(&bob.id, b"early").await.unwrap();
+    let newer = world.change(&bob).await;
+    bobs.rotate(newer.key(), newer.epoch(), at(START + DAY)).unwrap();
+    assert_eq!(bobs.oldest_epoch(), bob.epoch());
+    assert_eq!(reads(&bobs, &early).await.unwrap(), b"early");
+    world.set(START + DAY);
+    assert_eq!(bobs.oldest_epoch(), newer.epoch());
+    world.set(START);
+    assert_eq!(bobs.oldest_epoch(), newer.epoch());
+    assert_eq!(reads(&bobs, &early).await, Err(TableError::Retired));
 }
 
 #[tokio::test]

@@ -20,6 +20,6 @@ pub(crate) fn run(data: &[u8]) {
     if let Ok(approval) = SignedApproval::from_bytes(data) {
         assert_eq!(approval.to_bytes(), data);
         let key = SigningKey::from_seed(&Secret::from([9; 32])).verifying_key();
-        assert!(approval.verify(&key, data, UnixTime::default()).is_err());
+        assert!(approval.verify((approval.signer(), &key), data, UnixTime::default()).is_err());
     }
 }
