@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Deref;
 use core::time::Duration;
 
 use symbolon_keys::{TAG_LEN, UnixTime};
@@ -78,16 +79,45 @@ impl Sealer {
         now: UnixTime,
         out: &mut Vec<u8>,
     ) -> Result<Option<&'m [u8]>, RecordError> {
-        if self.ended {
-            return Err(RecordError::Ended);
+        let sealed = self.seal_parts(&[message], 0, now, out)?;
+        Ok(sealed.and_then(|sealed| message.get(sealed..)))
+    }
+
+    /// As [`Self::seal`], for one message that lies in several places: a header here, a body there. They are gathered in
+    /// `out` and nowhere else. `sealed` bytes of it went out in earlier records; returns how many it is now, if that is
+    /// not all.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn seal_parts<P: Deref<Target = [u8]>>(
+        &mut self,
+        parts: &[P],
+        sealed: usize,
+        now: UnixTime,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<usize>, RecordError> {
+        self.rekey_if_due(now, out)?;
+        let rest = total_len(parts).saturating_sub(sealed);
+        if rest > MAX_RECORD_LEN {
+            self.record(MORE, range(parts, sealed, MAX_RECORD_LEN), MAX_RECORD_LEN, out)?;
+            Ok(Some(sealed.saturating_add(MAX_RECORD_LEN)))
+        } else {
+            self.record(DATA, range(parts, sealed, rest), rest, out).map(|()| None)
         }
-        if self.is_rekey_due(now) {
-            self.rekey(now, out)?;
-        }
-        match message.split_at_checked(MAX_RECORD_LEN).filter(|(_, rest)| !rest.is_empty()) {
-            Some((part, rest)) => self.record(MORE, part, out).map(|()| Some(rest)),
-            None => self.record(DATA, message, out).map(|()| None),
-        }
+    }
+
+    /// Appends one record with as much of `parts` as it carries, and returns how much that is: for a stream, which has no
+    /// messages.
+    #[cfg(feature = "net")]
+    pub(crate) fn seal_some<P: Deref<Target = [u8]>>(
+        &mut self,
+        parts: &[P],
+        now: UnixTime,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, RecordError> {
+        self.rekey_if_due(now, out)?;
+        let len = total_len(parts).min(MAX_RECORD_LEN);
+        self.record(DATA, range(parts, 0, len), len, out).map(|()| len)
     }
 
     /// Appends a record after which everything goes under a new key, and takes that key.
@@ -95,7 +125,7 @@ impl Sealer {
     /// # Errors
     /// [`RecordError::Ended`], [`RecordError::Exhausted`].
     pub fn rekey(&mut self, now: UnixTime, out: &mut Vec<u8>) -> Result<(), RecordError> {
-        self.record(REKEY, &[], out)?;
+        self.record(REKEY, [], 0, out)?;
         self.cipher.rekey()?;
         self.since = (self.cipher.nonce(), now);
         Ok(())
@@ -106,7 +136,7 @@ impl Sealer {
     /// # Errors
     /// [`RecordError::Ended`] if that has been done, [`RecordError::Exhausted`].
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), RecordError> {
-        self.record(END, &[], out)?;
+        self.record(END, [], 0, out)?;
         self.ended = true;
         Ok(())
     }
@@ -117,22 +147,36 @@ impl Sealer {
         self.ended
     }
 
-    fn is_rekey_due(&self, now: UnixTime) -> bool {
-        let (records, time) = self.since;
-        self.policy.is_due(self.cipher.nonce().saturating_sub(records), now.saturating_since(time))
+    /// The nonce with which the current key began: another one for each key.
+    #[cfg(feature = "net")]
+    pub(crate) const fn key_began(&self) -> u64 {
+        self.since.0
     }
 
-    fn record(&mut self, kind: u8, body: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
+    fn rekey_if_due(&mut self, now: UnixTime, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        let (records, time) = self.since;
+        let records = self.cipher.nonce().saturating_sub(records);
+        if self.policy.is_due(records, now.saturating_since(time)) { self.rekey(now, out) } else { Ok(()) }
+    }
+
+    /// `body` is `len` bytes in all.
+    fn record<'p>(
+        &mut self,
+        kind: u8,
+        body: impl IntoIterator<Item = &'p [u8]>,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
         if self.ended {
             return Err(RecordError::Ended);
         }
         let start = out.len();
-        let len = body.len().saturating_add(1).saturating_add(TAG_LEN);
+        let len = len.saturating_add(1).saturating_add(TAG_LEN);
         out.reserve(len.saturating_add(HEADER_LEN));
         out.extend_from_slice(&Kind::Record.header(len));
         let data = out.len();
         out.push(kind);
-        out.extend_from_slice(body);
+        body.into_iter().for_each(|part| out.extend_from_slice(part));
         match self.cipher.encrypt_in_place(&[], out.get_mut(data..).unwrap_or_default()) {
             Ok(tag) => {
                 out.extend_from_slice(&tag);
@@ -144,6 +188,22 @@ impl Sealer {
             }
         }
     }
+}
+
+fn total_len<P: Deref<Target = [u8]>>(parts: &[P]) -> usize {
+    parts.iter().fold(0, |len, part| len.saturating_add(part.len()))
+}
+
+/// The `len` bytes that begin at `start`, counted over all `parts`.
+fn range<P: Deref<Target = [u8]>>(parts: &[P], start: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+    let (mut skip, mut left) = (start, len);
+    parts.iter().map(move |part| {
+        let wanted = part.get(skip..).unwrap_or_default();
+        let wanted = wanted.get(..left).unwrap_or(wanted);
+        skip = skip.saturating_sub(part.len());
+        left = left.saturating_sub(wanted.len());
+        wanted
+    })
 }
 
 /// What a record brought.
@@ -273,5 +333,74 @@ impl From<NoiseError> for RecordError {
             NoiseError::TooLong => Self::TooLong,
             _ => Self::Rejected,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use symbolon_keys::{Backend, Secret};
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_790_000_000);
+
+    fn ends(nonce: u64) -> (Sealer, Opener) {
+        let cipher = || CipherState::with_nonce(Backend::best(), &Secret::from([7; 32]), nonce);
+        (Sealer::new(cipher(), NOW), Opener::new(cipher()))
+    }
+
+    #[test]
+    fn the_nonces_of_a_session_end() {
+        let (mut sealer, mut opener) = ends(u64::MAX - 2);
+        for message in [b"last but one", &b"last"[..]] {
+            let mut out = Vec::new();
+            sealer.seal(message, NOW, &mut out).unwrap();
+            assert_eq!(opener.open(&mut out[HEADER_LEN..]), Ok(Opened::Last(message)));
+        }
+        let mut out = Vec::from(*b"kept");
+        assert_eq!(sealer.seal(b"secret", NOW, &mut out), Err(RecordError::Exhausted));
+        assert_eq!(sealer.rekey(NOW, &mut out), Err(RecordError::Exhausted));
+        assert_eq!(sealer.end(&mut out), Err(RecordError::Exhausted));
+        assert_eq!(out, b"kept", "no plaintext is left where ciphertext is expected");
+        assert_eq!(opener.open(&mut [0; 17]), Err(RecordError::Exhausted));
+        // A new key does not bring nonces back, and one that took the last of them carries nothing.
+        let (mut sealer, mut opener) = ends(u64::MAX - 1);
+        let mut out = Vec::new();
+        sealer.rekey(NOW, &mut out).unwrap();
+        assert_eq!(opener.open(&mut out[HEADER_LEN..]), Ok(Opened::Rekeyed));
+        assert_eq!(sealer.seal(b"", NOW, &mut out), Err(RecordError::Exhausted));
+    }
+
+    #[test]
+    fn parts_are_sealed_as_if_they_were_one() {
+        let message: Vec<u8> = (0_u8..=255).cycle().take(2 * MAX_RECORD_LEN + 10).collect();
+        let (start, rest) = message.split_at(5);
+        let (middle, end) = rest.split_at(MAX_RECORD_LEN);
+        let parts: [&[u8]; 6] = [&[], start, &[], middle, end, &[]];
+        let (mut whole, mut parted) = (Vec::new(), Vec::new());
+        let (mut one, _) = ends(0);
+        let mut left = Some(&message[..]);
+        while let Some(part) = left {
+            left = one.seal(part, NOW, &mut whole).unwrap();
+        }
+        let (mut other, _) = ends(0);
+        let mut sealed = Some(0);
+        while let Some(before) = sealed {
+            sealed = other.seal_parts(&parts, before, NOW, &mut parted).unwrap();
+        }
+        assert!(whole == parted);
+        // Of nothing at all, an empty message.
+        let (mut sealer, mut opener) = ends(0);
+        let mut out = Vec::new();
+        assert_eq!(sealer.seal_parts::<&[u8]>(&[], 0, NOW, &mut out), Ok(None));
+        assert_eq!(opener.open(&mut out[HEADER_LEN..]), Ok(Opened::Last(b"")));
+    }
+
+    #[test]
+    fn a_clock_set_back_replaces_no_key_and_ends_nothing() {
+        let (mut sealer, mut opener) = ends(0);
+        let mut out = Vec::new();
+        sealer.seal(b"yesterday", UnixTime::from_secs(0), &mut out).unwrap();
+        assert_eq!(opener.open(&mut out[HEADER_LEN..]), Ok(Opened::Last(b"yesterday")));
     }
 }

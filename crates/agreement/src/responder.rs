@@ -72,7 +72,8 @@ impl Responder {
         self
     }
 
-    /// The initiator that patterns KK and KX know beforehand.
+    /// The initiator that patterns KK and KX know beforehand. One only: their first message does not name it, so there
+    /// is nothing to look it up by. Listen once for each, or take IK, whose first message names the initiator, encrypted.
     #[must_use]
     pub const fn initiator(mut self, key: NoisePublicKey) -> Self {
         self.initiator = Some(key);

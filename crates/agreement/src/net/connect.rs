@@ -80,7 +80,7 @@ impl<'k> Connector<'k> {
         let server = connection.stream.peer_addr().map_err(|source| ConnectError::Io { stage, source })?;
         let mut initiator = initiator.start(&mut OsRng)?;
         let verified = loop {
-            send(&mut connection, &initiator.message(), stage).await?;
+            send(&mut connection, &initiator.message(), deadlines, stage).await?;
             let expected = [Kind::Second, Kind::Refusal];
             match receive(&mut connection, &expected, deadlines, stage).await? {
                 (Kind::Refusal, refusal) => initiator = initiator.retry(&refusal, &mut OsRng)?,
@@ -122,8 +122,12 @@ impl Assigned {
     /// The address to go on at: the server's, with the assigned port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        let port = self.assignment.port().map_or_else(|| self.server.port(), u16::from);
-        SocketAddr::new(self.server.ip(), port)
+        // With all else that an address has: the scope of a link-local one.
+        let mut address = self.server;
+        if let Some(port) = self.assignment.port() {
+            address.set_port(port.get());
+        }
+        address
     }
 
     /// The second half: claims the port, proves the path, and begins the session. Where the assigned port cannot be
@@ -152,10 +156,10 @@ impl Assigned {
 
     async fn prove(&mut self, mut connection: Connection, port: u16) -> Result<Session, ConnectError> {
         let stage = Stage::Claim(port);
-        send(&mut connection, &self.claim.message(), stage).await?;
+        send(&mut connection, &self.claim.message(), self.deadlines, stage).await?;
         let (_, challenge) = receive(&mut connection, &[Kind::Challenge], self.deadlines, stage).await?;
         let (proof, established) = self.claim.answer(&challenge)?;
-        send(&mut connection, &Kind::Proof.frame(&proof), stage).await?;
+        send(&mut connection, &Kind::Proof.frame(&proof), self.deadlines, stage).await?;
         Session::new(connection, established, Clock::start())
             .map_err(|source| ConnectError::Io { stage, source })
     }
@@ -186,8 +190,14 @@ async fn reach(addr: SocketAddr, deadlines: Deadlines, stage: Stage) -> Result<C
     }
 }
 
-async fn send(connection: &mut Connection, message: &[u8], stage: Stage) -> Result<(), ConnectError> {
-    connection.send(message).await.map_err(|source| ConnectError::Io { stage, source })
+async fn send(
+    connection: &mut Connection,
+    message: &[u8],
+    deadlines: Deadlines,
+    stage: Stage,
+) -> Result<(), ConnectError> {
+    let sent = connection.send(message, deadlines.message).await;
+    sent.map_err(|source| ConnectError::Io { stage, source })
 }
 
 async fn receive(

@@ -3,7 +3,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::frame::{Deframer, FrameError, Kind};
 
@@ -44,9 +44,8 @@ impl Connection {
                 return Ok((kind, body.to_vec()));
             }
             let wait = if self.deframer.has_partial() { whole } else { first.min(whole) };
-            let deadline = start.checked_add(wait).unwrap_or(start);
-            let read = timeout_at(deadline, self.stream.read_buf(self.deframer.spare()));
-            match read.await {
+            let left = wait.saturating_sub(start.elapsed());
+            match timeout(left, self.stream.read_buf(self.deframer.spare())).await {
                 Err(_) => return Err(ReceiveError::Timeout),
                 Ok(Err(error)) => return Err(ReceiveError::Io(error)),
                 Ok(Ok(0)) => return Err(ReceiveError::Closed),
@@ -55,8 +54,8 @@ impl Connection {
         }
     }
 
-    /// Sends a framed message.
-    pub(super) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.stream.write_all(message).await
+    /// Sends a framed message, within `whole`.
+    pub(super) async fn send(&mut self, message: &[u8], whole: Duration) -> io::Result<()> {
+        timeout(whole, self.stream.write_all(message)).await?
     }
 }

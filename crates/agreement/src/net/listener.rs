@@ -104,7 +104,8 @@ impl<A: ToSocketAddrs> ListenerBuilder<A> {
         self
     }
 
-    /// The initiator that patterns KK and KX know beforehand.
+    /// The initiator that patterns KK and KX know beforehand. One only: their first message does not name it, so there
+    /// is nothing to look it up by. Listen once for each, or take IK, whose first message names the initiator, encrypted.
     pub fn initiator(mut self, key: NoisePublicKey) -> Self {
         self.responder = self.responder.initiator(key);
         self

@@ -4,6 +4,9 @@ use core::time::Duration;
 use crate::assignment::MAX_TTL;
 use crate::tickets::TicketLimits;
 
+/// The most sessions that wait: as many as a host has ports, more than it has descriptors.
+const MAX_BACKLOG: usize = 65_536;
+
 /// How long each step of another end may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
@@ -141,9 +144,13 @@ impl Policy {
         self
     }
 
-    /// How many sessions wait for [`accept`](super::Listener::accept).
+    /// How many sessions wait for [`accept`](super::Listener::accept): 1 to 65,536; 128 if nothing is said.
     pub const fn backlog(mut self, sessions: usize) -> Self {
-        self.backlog = if sessions == 0 { 1 } else { sessions };
+        self.backlog = match sessions {
+            0 => 1,
+            MAX_BACKLOG.. => MAX_BACKLOG,
+            _ => sessions,
+        };
         self
     }
 

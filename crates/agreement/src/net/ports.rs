@@ -1,6 +1,6 @@
 //! Listening ports, drawn at random.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::HashMap;
@@ -26,17 +26,18 @@ const BACKLOG: i32 = 1024;
 /// Draws ports and remembers which must rest.
 #[derive(Debug)]
 pub(super) struct Drawer {
-    ip: IpAddr,
+    /// The well-known address: that of each port, too.
+    local: SocketAddr,
     candidates: Vec<u16>,
     quarantine: Duration,
     resting: Mutex<HashMap<u16, Instant>>,
 }
 
 impl Drawer {
-    pub(super) fn new(ip: IpAddr, range: Option<RangeInclusive<u16>>, quarantine: Duration) -> Self {
+    pub(super) fn new(local: SocketAddr, range: Option<RangeInclusive<u16>>, quarantine: Duration) -> Self {
         let candidates: Vec<u16> =
             range.map_or_else(default_range, |range| range.filter(|port| *port != 0).collect());
-        Self { ip, candidates, quarantine, resting: Mutex::default() }
+        Self { local, candidates, quarantine, resting: Mutex::default() }
     }
 
     /// A listener on a port that nobody uses and that has not been used lately; none if none is found.
@@ -52,7 +53,9 @@ impl Drawer {
             if self.lock().contains_key(&port) {
                 return None;
             }
-            Some((port, listen(SocketAddr::new(self.ip, port)).ok()?))
+            let mut addr = self.local;
+            addr.set_port(port);
+            Some((port, listen(addr).ok()?))
         })
     }
 

@@ -91,7 +91,7 @@ impl Server {
             clock: Clock::start(),
             guests: Guests::new(policy.strangers, policy.strangers_per_source),
             tickets: Mutex::new(Tickets::new(policy.tickets)),
-            drawer: Drawer::new(local.ip(), policy.range.clone(), policy.quarantine),
+            drawer: Drawer::new(local, policy.range.clone(), policy.quarantine),
             pool: Mutex::default(),
             phase: watch::Sender::new(Phase::Open),
             policy,
@@ -358,16 +358,22 @@ async fn greet(
         Arc::new(Pending { ticket: Mutex::new(ticket), paths: Mutex::default(), _own_port: own_port });
     lock(&server.tickets).insert(id, applicant, now, server.policy.ttl, pending).map_err(refuse).ok()?;
     tracing::debug!(%remote, ticket = %id, port, "assigned");
-    connection.send(&Kind::Second.frame(&m2)).await.ok()?;
-    if port != 0 {
-        return None;
+    // Where it stays, nobody can claim it elsewhere: it goes with this connection.
+    let _here = (port == 0).then(|| Here { server, id });
+    connection.send(&Kind::Second.frame(&m2), server.policy.deadlines.message).await.ok()?;
+    if port == 0 { stay(server, connection, id, remote).await } else { None }
+}
+
+/// A ticket that only one connection can claim; forgotten when dropped.
+struct Here<'a> {
+    server: &'a Server,
+    id: TicketId,
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        lock(&self.server.tickets).remove(&self.id);
     }
-    let session = stay(server, connection, id, remote).await;
-    if session.is_none() {
-        // Nobody can claim it elsewhere.
-        lock(&server.tickets).remove(&id);
-    }
-    session
 }
 
 /// Reads the claim on the connection of the first message.
@@ -392,7 +398,7 @@ async fn retry(
     remote: SocketAddr,
 ) -> Option<Received> {
     tracing::info!(%remote, "refused a suite");
-    connection.send(&retried.refusal()).await.ok()?;
+    connection.send(&retried.refusal(), server.policy.deadlines.message).await.ok()?;
     let (_, second) = message(server, connection, &[Kind::First], remote).await?;
     let declined = |error| tracing::debug!(%remote, %error, "declined");
     server.responder.receive(&second, Some(retried)).map_err(declined).ok()
@@ -414,7 +420,8 @@ async fn claim(
         ticket.claim(body, arrival, server.clock.now(), &mut OsRng).map_err(refuse).ok()?
     };
     let path = pending.open(challenged.path, challenged.evicted);
-    connection.send(&Kind::Challenge.frame(&challenged.message)).await.ok()?;
+    tracing::debug!(%remote, ticket = %id, "claimed");
+    connection.send(&Kind::Challenge.frame(&challenged.message), PATH_DEADLINE).await.ok()?;
 
     let proof = tokio::select! {
         proof = message(server, &mut connection, &[Kind::Proof], remote) => proof?.1,

@@ -6,10 +6,10 @@ use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{self, Poll, ready};
 use core::time::Duration;
-use std::io;
+use std::io::{self, IoSlice};
 
 use symbolon_keys::wire::TooLong;
-use symbolon_keys::{Label, NoisePublicKey, Secret};
+use symbolon_keys::{Label, NoisePublicKey, Secret, UnixTime};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
@@ -32,9 +32,15 @@ pub struct Session {
 #[derive(Debug)]
 pub(super) struct Shared {
     context: Context,
-    pub(super) clock: Clock,
+    clock: Clock,
     local: SocketAddr,
     remote: SocketAddr,
+}
+
+impl Shared {
+    pub(super) fn tell_rekeyed(&self) {
+        tracing::debug!(peer = %self.remote, "the other end rekeyed");
+    }
 }
 
 /// How long [`Session::close`] waits for the other end to end as well.
@@ -67,6 +73,14 @@ impl Session {
     /// [`SessionError`].
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SessionError> {
         self.send.send(message).await
+    }
+
+    /// Sends one message that lies in several places. See [`SendHalf::send_vectored`].
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn send_vectored(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SessionError> {
+        self.send.send_vectored(parts).await
     }
 
     /// The next message; none when the other end has ended its stream. See [`RecvHalf::recv`].
@@ -173,12 +187,12 @@ impl Session {
 #[derive(Debug)]
 pub struct SendHalf {
     pub(super) io: OwnedWriteHalf,
-    pub(super) sealer: Sealer,
+    sealer: Sealer,
     /// Sealed records, of which `written` bytes have been written.
-    pub(super) out: Vec<u8>,
+    out: Vec<u8>,
     written: usize,
     interrupted: bool,
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl SendHalf {
@@ -190,17 +204,25 @@ impl SendHalf {
     /// # Errors
     /// [`SessionError`]; with [`RecordError::TooLong`] in it, nothing was sent.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SessionError> {
-        if message.len() > MAX_SESSION_MESSAGE_LEN {
+        self.send_vectored(&[IoSlice::new(message)]).await
+    }
+
+    /// Sends one message that lies in several places, a header and a body, say: as [`Self::send`] of them joined, without
+    /// joining them first.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_vectored(&mut self, parts: &[IoSlice<'_>]) -> Result<(), SessionError> {
+        let len = parts.iter().fold(0, |len: usize, part| len.saturating_add(part.len()));
+        if len > MAX_SESSION_MESSAGE_LEN {
             return Err(RecordError::TooLong.into());
         }
-        if self.interrupted {
-            return Err(SessionError::Interrupted);
-        }
+        self.check()?;
         self.flush().await?;
-        self.interrupted = message.len() > MAX_RECORD_LEN;
-        let mut rest = Some(message);
-        while let Some(part) = rest {
-            rest = self.sealer.seal(part, self.shared.clock.now(), &mut self.out)?;
+        self.interrupted = len > MAX_RECORD_LEN;
+        let mut sealed = Some(0);
+        while let Some(before) = sealed {
+            sealed = self.seal(|sealer, now, out| sealer.seal_parts(parts, before, now, out))?;
             if self.out.len() >= WRITE_AT {
                 self.flush().await?;
             }
@@ -214,8 +236,7 @@ impl SendHalf {
     /// # Errors
     /// [`SessionError`].
     pub async fn rekey(&mut self) -> Result<(), SessionError> {
-        self.sealer.rekey(self.shared.clock.now(), &mut self.out)?;
-        tracing::debug!(peer = %self.shared.remote, "rekeyed");
+        self.seal(|sealer, now, out| sealer.rekey(now, out))?;
         self.flush().await
     }
 
@@ -224,12 +245,7 @@ impl SendHalf {
     /// # Errors
     /// [`SessionError`].
     pub async fn finish(&mut self) -> Result<(), SessionError> {
-        if self.interrupted {
-            return Err(SessionError::Interrupted);
-        }
-        if !self.sealer.is_ended() {
-            self.sealer.end(&mut self.out)?;
-        }
+        self.end()?;
         self.flush().await?;
         Ok(self.io.shutdown().await?)
     }
@@ -243,6 +259,30 @@ impl SendHalf {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.shared.context
+    }
+
+    /// Whether anything can follow what was sent: not within a message of which a part is missing.
+    pub(super) const fn check(&self) -> Result<(), SessionError> {
+        if self.interrupted { Err(SessionError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Queues what `seal` makes, and tells of a new key if it took one.
+    pub(super) fn seal<T>(
+        &mut self,
+        seal: impl FnOnce(&mut Sealer, UnixTime, &mut Vec<u8>) -> Result<T, RecordError>,
+    ) -> Result<T, SessionError> {
+        let key = self.sealer.key_began();
+        let sealed = seal(&mut self.sealer, self.shared.clock.now(), &mut self.out);
+        if self.sealer.key_began() != key {
+            tracing::debug!(peer = %self.shared.remote, "rekeyed");
+        }
+        Ok(sealed?)
+    }
+
+    /// Queues the authenticated end, once.
+    pub(super) fn end(&mut self) -> Result<(), SessionError> {
+        self.check()?;
+        if self.sealer.is_ended() { Ok(()) } else { self.seal(|sealer, _, out| sealer.end(out)) }
     }
 
     /// Writes what is queued. Where it is dropped, the next call goes on.
@@ -270,8 +310,8 @@ pub struct RecvHalf {
     pub(super) opener: Opener,
     pub(super) deframer: Deframer,
     /// The parts so far of a message that spans records.
-    message: Vec<u8>,
-    shared: Arc<Shared>,
+    pub(super) message: Vec<u8>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl RecvHalf {
@@ -308,7 +348,7 @@ impl RecvHalf {
                     return Ok(true);
                 }
                 Opened::Part(data) => self.message.extend_from_slice(data),
-                Opened::Rekeyed => tracing::debug!(peer = %self.shared.remote, "the other end rekeyed"),
+                Opened::Rekeyed => self.shared.tell_rekeyed(),
                 Opened::End => {}
             }
         }

@@ -1,13 +1,13 @@
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
-use std::io;
+use std::io::{self, IoSlice};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::error::SessionError;
 use super::session::{RecvHalf, SendHalf, Session};
 use crate::frame::Kind;
-use crate::record::{MAX_RECORD_LEN, Opened};
+use crate::record::Opened;
 
 /// A session as a stream of bytes, for code that reads and writes. Message boundaries are not kept.
 ///
@@ -26,8 +26,10 @@ impl Session {
     /// The session as a stream of bytes.
     #[must_use]
     pub fn into_stream(self) -> SessionStream {
-        let (send, recv) = self.split();
-        SessionStream { send, recv, opened: Vec::new(), read: 0 }
+        let (send, mut recv) = self.split();
+        // Parts of a message that nobody has received in full are the stream's first bytes.
+        let opened = core::mem::take(&mut recv.message);
+        SessionStream { send, recv, opened, read: 0 }
     }
 }
 
@@ -48,13 +50,15 @@ impl SessionStream {
                 }
                 continue;
             };
-            if let Opened::Last(data) | Opened::Part(data) = self.recv.opener.open(body)?
-                && !data.is_empty()
-            {
-                self.opened.clear();
-                self.opened.extend_from_slice(data);
-                self.read = 0;
-                return Poll::Ready(Ok(true));
+            match self.recv.opener.open(body)? {
+                Opened::Last(data) | Opened::Part(data) if !data.is_empty() => {
+                    self.opened.clear();
+                    self.opened.extend_from_slice(data);
+                    self.read = 0;
+                    return Poll::Ready(Ok(true));
+                }
+                Opened::Rekeyed => self.recv.shared.tell_rekeyed(),
+                _ => {}
             }
         }
         Poll::Ready(Ok(false))
@@ -80,18 +84,29 @@ impl AsyncRead for SessionStream {
 }
 
 impl AsyncWrite for SessionStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let send = &mut self.send;
+        send.check().map_err(to_io)?;
         // One record at a time is kept: whoever writes faster than the network waits here.
         ready!(send.poll_write_out(cx))?;
-        let part = buf.get(..buf.len().min(MAX_RECORD_LEN)).unwrap_or_default();
-        let now = send.shared.clock.now();
-        send.sealer.seal(part, now, &mut send.out).map_err(|error| to_io(error.into()))?;
+        let taken = send.seal(|sealer, now, out| sealer.seal_some(bufs, now, out)).map_err(to_io)?;
         // What cannot be written now is written with the next call; the bytes have been taken either way.
         match send.poll_write_out(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(part.len())),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(taken)),
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -100,9 +115,7 @@ impl AsyncWrite for SessionStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let send = &mut self.send;
-        if !send.sealer.is_ended() {
-            send.sealer.end(&mut send.out).map_err(|error| to_io(error.into()))?;
-        }
+        send.end().map_err(to_io)?;
         ready!(send.poll_write_out(cx))?;
         Pin::new(&mut send.io).poll_shutdown(cx)
     }

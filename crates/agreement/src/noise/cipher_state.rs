@@ -19,7 +19,7 @@ impl CipherState {
         Self::with_nonce(backend, key, 0)
     }
 
-    pub(super) fn with_nonce(backend: Backend, key: &Secret<32>, n: u64) -> Self {
+    pub(crate) fn with_nonce(backend: Backend, key: &Secret<32>, n: u64) -> Self {
         Self { key: ChaChaPoly::new(backend, key), backend, n }
     }
 

@@ -1,5 +1,6 @@
 //! Listener and connection over loopback: the story of the port, and what attackers do to it.
 
+mod events;
 mod hostile;
 mod sessions;
 

@@ -30,7 +30,7 @@ async fn honest(listener: &Listener, server: NoisePublicKey) {
 }
 
 /// What a server says to somebody who is not let in: nothing, and it hangs up.
-async fn hangs_up(mut stream: TcpStream) {
+pub(super) async fn hangs_up(mut stream: TcpStream) {
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap();
     assert!(answer.is_empty(), "the server answered a stranger");

@@ -1,8 +1,11 @@
+use std::io::IoSlice;
 use std::time::Duration;
 
 use symbolon_agreement::net::{self, Connector, Listener, Policy, SessionError};
-use symbolon_agreement::{Initiator, Suite};
+use symbolon_agreement::{Initiator, MAX_RECORD_LEN, Suite};
 use symbolon_keys::Label;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::{echo, key, listen};
 
@@ -91,7 +94,7 @@ async fn halves_work_in_two_tasks() {
 
 #[tokio::test]
 async fn a_session_reads_and_writes_as_a_stream() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
+    use tokio::io::{copy, split};
     let (listener, server) = listen(Policy::default()).await;
     let my_key = key();
     let (client, served) =
@@ -127,6 +130,55 @@ async fn a_session_reads_and_writes_as_a_stream() {
     drop(served);
     let error = client.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn a_message_in_several_places_is_one_message() {
+    let (listener, server) = listen(Policy::default()).await;
+    echo(&listener);
+    let mut session = net::connect(listener.local_addr(), &key(), server).await.unwrap();
+    let body: Vec<u8> = (0_u8..=255).cycle().take(200_000).collect();
+    let messages: [&[&[u8]]; 4] =
+        [&[], &[b""], &[b"header", &body[..9]], &[b"", b"header", &body, b"", &body]];
+    for parts in messages {
+        let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        session.send_vectored(&slices).await.unwrap();
+        assert!(session.recv().await.unwrap().unwrap() == parts.concat());
+    }
+    let long = vec![0; 16 * 1024 * 1024];
+    let too_long = session.send_vectored(&[IoSlice::new(&long), IoSlice::new(b"1")]).await;
+    assert!(matches!(too_long, Err(SessionError::Record(_))));
+    // A stream takes what one record carries, wherever it lies.
+    let mut stream = session.into_stream();
+    assert!(stream.is_write_vectored());
+    let parts: [&[u8]; 4] = [b"", b"he", &body[..3], &body];
+    let taken = stream.write_vectored(&parts.map(IoSlice::new)).await.unwrap();
+    assert_eq!(taken, MAX_RECORD_LEN);
+    let mut back = vec![0; taken];
+    stream.read_exact(&mut back).await.unwrap();
+    assert!(back == parts.concat()[..taken]);
+}
+
+/// A send and a receive that were dropped in the middle of a long message, and then the session as a stream.
+#[tokio::test]
+async fn a_message_torn_is_not_glued_to_a_stream() {
+    let (listener, server) = listen(Policy::default()).await;
+    let my_key = key();
+    let (client, served) =
+        tokio::join!(net::connect(listener.local_addr(), &my_key, server), listener.accept());
+    let (mut client, mut served) = (client.unwrap(), served.unwrap());
+    let long = vec![7; 16 * 1024 * 1024];
+    // Nobody reads, and the system's buffers are smaller than that.
+    assert!(timeout(Duration::from_millis(50), client.send(&long)).await.is_err());
+    assert!(matches!(client.send(b"next").await, Err(SessionError::Interrupted)));
+    let mut client = client.into_stream();
+    assert!(client.write_all(b"next").await.is_err());
+    assert!(client.shutdown().await.is_err(), "an end would say that nothing is missing");
+    assert!(timeout(Duration::from_millis(300), served.recv()).await.is_err());
+    let mut served = served.into_stream();
+    let mut first = vec![0; MAX_RECORD_LEN];
+    served.read_exact(&mut first).await.unwrap();
+    assert!(first.iter().all(|byte| *byte == 7), "what had been received is still there");
 }
 
 #[tokio::test]
