@@ -2,6 +2,13 @@
 //!
 //! The crate `age` cannot share our lock file; it is measured in `benches/peers`. The program `age` is measured here as
 //! a whole process, if it is installed. `SYMBOLON_BENCH_LARGE=1` adds streams of 1 GiB.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    reason = "a bench may panic, and has std"
+)]
 
 use std::hint::black_box;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
