@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use symbolon_agreement::net::{self, Assigned, ConnectError, Session, SessionError};
 use symbolon_keys::{Id, Identity, NoisePublicKey};
@@ -72,6 +73,12 @@ impl Client {
         Self { link: Arc::new(Link::new(session)), port }
     }
 
+    /// How long the server may take for each answer, and each piece of one: 90 seconds if nothing is said. After that the
+    /// request fails with [`ClientError::TimedOut`]. What is [pushed](Pushed::next) has no deadline.
+    pub async fn set_deadline(&self, answer: Duration) {
+        self.link.set_patience(answer).await;
+    }
+
     /// The server's port that this session is on: the assigned one.
     #[must_use]
     pub const fn port(&self) -> u16 {
@@ -123,6 +130,8 @@ pub enum ClientError {
     Session(SessionError),
     /// The server ended the session in order.
     Closed,
+    /// The server did not answer for so long. What was asked may have been done.
+    TimedOut(Duration),
     /// The server refused; nothing was done.
     Refused(Refusal),
     /// The id is registered with other keys.
@@ -145,7 +154,9 @@ impl ClientError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Connect(ConnectError::Agreement(_)) => false,
-            Self::Connect(_) | Self::Session(_) | Self::Closed | Self::Interrupted => true,
+            Self::Connect(_) | Self::Session(_) | Self::Closed | Self::TimedOut(_) | Self::Interrupted => {
+                true
+            }
             Self::Refused(refusal) => refusal.code() == RefusalCode::Unavailable,
             _ => false,
         }
@@ -162,6 +173,9 @@ impl fmt::Display for ClientError {
             Self::Connect(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Closed => f.write_str("the server ended the session: connect again"),
+            Self::TimedOut(limit) => {
+                write!(f, "the server did not answer within {limit:?}: connect again, and ask again")
+            }
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Taken(id) => {
                 write!(
@@ -190,7 +204,12 @@ impl core::error::Error for ClientError {
             Self::Refused(refusal) => Some(refusal),
             Self::Io(error) => Some(error),
             Self::Invalid(error) => Some(&**error),
-            Self::Closed | Self::Taken(_) | Self::Protocol(_) | Self::Interrupted | Self::Busy => None,
+            Self::Closed
+            | Self::TimedOut(_)
+            | Self::Taken(_)
+            | Self::Protocol(_)
+            | Self::Interrupted
+            | Self::Busy => None,
         }
     }
 }

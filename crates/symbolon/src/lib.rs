@@ -20,7 +20,7 @@ pub use folder::{FolderError, ServerFolder};
 pub use protocol::{Refusal, RefusalCode};
 pub use server::{Books, Operator, OperatorError, Server, ServerBuilder, ServerError};
 pub use service::{Ask, Courier, Performed, Process, Service, ServiceError};
-pub use voucher::{InvalidVoucher, Purchase, Voucher};
+pub use voucher::{InvalidPurchase, InvalidVoucher, Purchase, Voucher};
 // The crates that this one composes, and what is used most of them:
 pub use symbolon_agreement as agreement;
 pub use symbolon_envelope as envelope;

@@ -101,19 +101,22 @@ impl Client {
     }
 
     /// Has the server process a document by one of its processes, with an instruction, and writes the result, sealed
-    /// for `to` and opened with their `key`, to `out` (E7).
+    /// for the user logged in, `me`, and opened with their `key`, to `out`.
+    ///
+    /// Only its owner can open a result. For another user it is stored as a document and granted to them, or sent by
+    /// mail.
     ///
     /// # Errors
     /// As for [`Self::get`]; [`ClientError::Refused`] with [`Service`](crate::RefusalCode::Service) if the process
     /// refuses.
     pub async fn process(
         &self,
-        (to, key): (Id, &UserKey),
+        (me, key): (Id, &UserKey),
         (realm, record): (Id, RecordId),
         (name, instruction): (&str, &[u8]),
         mut out: impl AsyncWrite + Unpin,
     ) -> Result<Document, ClientError> {
-        let request = Request::Process(RecordRef(*record.as_bytes()), name.into(), instruction.to_vec(), to);
+        let request = Request::Process(RecordRef(*record.as_bytes()), name.into(), instruction.to_vec(), me);
         self.receive(request, key, (realm, record), &mut out).await
     }
 

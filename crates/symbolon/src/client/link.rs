@@ -1,10 +1,19 @@
 //! One session of a client: a request goes out, its answer comes back.
 
-use symbolon_agreement::net::Session;
+use core::future::Future;
+use core::time::Duration;
+
+use symbolon_agreement::net::{Session, SessionError};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::ClientError;
 use crate::protocol::{MAX_CHUNK, MAX_MESSAGE, Reply, Request, ToClient, ToServer, decode, encode};
+
+/// How long a server may take for an answer, for the next piece of one, or to take in what is sent to it: longer than
+/// the minute that it gives a service, so that its refusal is heard.
+const ANSWER: Duration = Duration::from_secs(90);
 
 /// The session, for one request at a time.
 #[derive(Debug)]
@@ -15,6 +24,8 @@ pub(super) struct Link(Mutex<Wire>);
 pub(super) struct Wire {
     session: Session,
     next: u64,
+    /// How long each answer may take.
+    patience: Duration,
     /// A request was begun and not finished: what comes next belongs to it, and nobody waits for it any more.
     dangling: bool,
 }
@@ -30,7 +41,7 @@ pub(super) enum Asked {
 impl Link {
     pub(super) fn new(mut session: Session) -> Self {
         session.set_max_message(MAX_MESSAGE);
-        Self(Mutex::new(Wire { session, next: 0, dangling: false }))
+        Self(Mutex::new(Wire { session, next: 0, patience: ANSWER, dangling: false }))
     }
 
     /// Asks, and waits for the one answer.
@@ -50,6 +61,10 @@ impl Link {
         Ok(wire)
     }
 
+    pub(super) async fn set_patience(&self, patience: Duration) {
+        self.0.lock().await.patience = patience;
+    }
+
     pub(super) fn into_wire(self) -> Wire {
         self.0.into_inner()
     }
@@ -59,20 +74,20 @@ impl Wire {
     pub(super) async fn request(&mut self, request: Request) -> Result<u64, ClientError> {
         let number = self.next;
         self.next = number.wrapping_add(1);
-        self.session.send(&encode(&ToServer::Request(number, request))).await?;
+        self.send(&ToServer::Request(number, request)).await?;
         Ok(number)
     }
 
     /// Sends a piece of the document that request `number` announced.
     pub(super) async fn data(&mut self, number: u64, bytes: &[u8]) -> Result<(), ClientError> {
         for piece in bytes.chunks(MAX_CHUNK) {
-            self.session.send(&encode(&ToServer::Data(number, piece.to_vec()))).await?;
+            self.send(&ToServer::Data(number, piece.to_vec())).await?;
         }
         Ok(())
     }
 
     pub(super) async fn end(&mut self, number: u64) -> Result<(), ClientError> {
-        Ok(self.session.send(&encode(&ToServer::End(number))).await?)
+        self.send(&ToServer::End(number)).await
     }
 
     pub(super) async fn reply(&mut self, number: u64) -> Result<Reply, ClientError> {
@@ -84,7 +99,7 @@ impl Wire {
 
     /// The answer to `number`, or what the server must be told before it can answer.
     pub(super) async fn reply_or_witness(&mut self, number: u64) -> Result<Asked, ClientError> {
-        match self.receive().await? {
+        match self.answer().await? {
             ToClient::Reply(n, reply) if n == number => Ok(Asked::Reply(reply)),
             ToClient::Witness(n, message) if n == number => Ok(Asked::Witness(message)),
             ToClient::Refused(n, refusal) if n == number || n == u64::MAX => {
@@ -96,22 +111,35 @@ impl Wire {
 
     /// Answers a message for the witness of a pad.
     pub(super) async fn witness(&mut self, number: u64, answer: Vec<u8>) -> Result<(), ClientError> {
-        Ok(self.session.send(&encode(&ToServer::Witness(number, answer))).await?)
+        self.send(&ToServer::Witness(number, answer)).await
     }
 
     /// The next piece of what the answer to `number` announced; none at its end.
-    pub(super) async fn piece(&mut self, number: u64) -> Result<Option<Vec<u8>>, ClientError> {
-        match self.receive().await? {
-            ToClient::Data(n, bytes) if n == number && bytes.len() <= MAX_CHUNK => Ok(Some(bytes)),
+    pub(super) async fn piece(&mut self, number: u64) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
+        match self.answer().await? {
+            ToClient::Data(n, bytes) if n == number && bytes.len() <= MAX_CHUNK => {
+                Ok(Some(Zeroizing::new(bytes)))
+            }
             ToClient::End(n) if n == number => Ok(None),
             ToClient::Refused(n, refusal) if n == number => Err(ClientError::Refused(refusal)),
             _ => Err(ClientError::Protocol("not the next piece of the document")),
         }
     }
 
+    async fn send(&mut self, message: &ToServer) -> Result<(), ClientError> {
+        let bytes = Zeroizing::new(encode(message));
+        within(self.patience, self.session.send(&bytes)).await
+    }
+
+    /// The next message, within the deadline.
+    async fn answer(&mut self) -> Result<ToClient, ClientError> {
+        let message = within(self.patience, self.session.recv()).await?;
+        read(message)
+    }
+
+    /// The next message, whenever it comes.
     pub(super) async fn receive(&mut self) -> Result<ToClient, ClientError> {
-        let message = self.session.recv().await?.ok_or(ClientError::Closed)?;
-        decode(&message).map_err(|_| ClientError::Protocol("a message that does not follow the protocol"))
+        read(self.session.recv().await?)
     }
 
     /// The request is finished: what it gave, with the session free for the next if nothing is under way on it.
@@ -122,8 +150,21 @@ impl Wire {
     }
 
     pub(super) async fn close(self) -> Result<(), ClientError> {
-        Ok(self.session.close().await?)
+        within(self.patience, self.session.close()).await
     }
+}
+
+async fn within<T>(
+    patience: Duration,
+    step: impl Future<Output = Result<T, SessionError>>,
+) -> Result<T, ClientError> {
+    Ok(timeout(patience, step).await.map_err(|_| ClientError::TimedOut(patience))??)
+}
+
+fn read(message: Option<Vec<u8>>) -> Result<ToClient, ClientError> {
+    // It may hold pieces of a pad.
+    let message = Zeroizing::new(message.ok_or(ClientError::Closed)?);
+    decode(&message).map_err(|_| ClientError::Protocol("a message that does not follow the protocol"))
 }
 
 /// An answer that this request does not get.

@@ -73,7 +73,8 @@ impl Client {
 pub struct Pushed(Wire);
 
 impl Pushed {
-    /// Waits for the next message: its number, and its sealed bytes.
+    /// Waits for the next message: its number, and its sealed bytes. It waits as long as the session lives: whoever wants
+    /// a deadline puts one around it.
     ///
     /// Dropping the future loses nothing.
     ///

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
@@ -9,10 +10,9 @@ use symbolon_ledger::witness::WitnessSession;
 use symbolon_ledger::{
     Amount, LedgerStore, Pad, PadHalf, PadHeader, PadId, Remaining, SinglePad, WitnessLink,
 };
-use tokio::fs::{File, OpenOptions};
+use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
-use zeroize::Zeroizing;
 
 use super::link::{Asked, Link, unexpected};
 use super::{Client, ClientError};
@@ -21,14 +21,18 @@ use crate::protocol::{
     encode,
 };
 use crate::service::{Ask, ServiceError};
-use crate::voucher::Purchase;
+use crate::voucher::{Purchase, Voucher};
 
 impl Client {
     /// Buys a pad and writes the user's half to a new file, which only its owner can read (L1, L26).
     ///
+    /// Where it fails, or the future is dropped, nothing is left of the file: ask again with the same purchase. A program
+    /// that may be killed in between keeps the [purchase](Purchase::to_text) first; after that it removes the file, of
+    /// which a part may be there, and goes on. The server sends the half again until the pad is used.
+    ///
     /// # Errors
     /// [`ClientError::Refused`] if the voucher is not worth it; [`ClientError::Io`] if the file exists or the disk is
-    /// full. What went wrong half-way is asked for again with the same purchase, into another file.
+    /// full; [`ClientError::Protocol`] if it is not the pad that was asked for: so long, witnessed, and worth something.
     pub async fn buy_pad(
         &self,
         purchase: &Purchase,
@@ -38,19 +42,29 @@ impl Client {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
-        options.mode(0o600);
-        let mut file = options.open(path).await?;
-        let received = self.receive_half(purchase, &mut file).await;
-        let received = match received {
-            Ok(()) => file.sync_all().await.map_err(ClientError::from),
-            failed => failed,
-        };
-        let header = received.and_then(|()| SinglePad::new(path).header().map_err(ClientError::invalid));
-        if header.is_err() {
-            // A part of a half is of no use. If it cannot be removed, the error that is told is the better one.
-            let _ = tokio::fs::remove_file(path).await;
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        // Opened here and now, so that no drop of this future comes between the file and its guard.
+        let mut file = File::from_std(options.open(path)?);
+        let mut partial = Partial(Some(path));
+        self.receive_half(purchase, &mut file).await?;
+        file.sync_all().await?;
+        let header = SinglePad::new(path).header().map_err(ClientError::invalid)?;
+        if !is_sold(&header, purchase.bytes) {
+            return Err(ClientError::Protocol("another pad than was bought"));
         }
-        header
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or_else(|| Path::new("."))).await?.sync_all().await?;
+        partial.0 = None;
+        Ok(header)
+    }
+
+    /// Closes a pad for good, also one that can say nothing more: what is left of its value is on the voucher that paid
+    /// for it again. Whoever has that voucher may; closing again is safe.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with [`Denied`](crate::RefusalCode::Denied) if this voucher paid for no such pad.
+    pub async fn close_pad(&self, voucher: &Voucher, pad: PadId) -> Result<(), ClientError> {
+        self.done(Request::ClosePad(*voucher.expose(), PadRef(*pad.as_bytes()))).await
     }
 
     async fn receive_half(&self, purchase: &Purchase, file: &mut File) -> Result<(), ClientError> {
@@ -69,7 +83,7 @@ impl Client {
                 if received > len {
                     return Err(ClientError::Protocol("more than was announced"));
                 }
-                file.write_all(&Zeroizing::new(piece)).await?;
+                file.write_all(&piece).await?;
             }
             file.flush().await?;
             if received == len { Ok(()) } else { Err(ClientError::Protocol("less than was announced")) }
@@ -96,6 +110,23 @@ impl Client {
     }
 }
 
+/// A file of which a part is written, if it still is that: removed when dropped.
+struct Partial<'a>(Option<&'a Path>);
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        // A part of a half is of no use. If it cannot be removed, the error that is told is the better one.
+        let _ = self.0.map(std::fs::remove_file);
+    }
+}
+
+/// Whether it is the buyer's half of a pad as servers sell them, of so many bytes.
+fn is_sold(header: &PadHeader, bytes: u64) -> bool {
+    let [zero, one] = header.lanes;
+    let whole = zero.checked_add(one) == Some(bytes);
+    whole && header.witnessed && header.lane == 0 && !header.value.is_zero()
+}
+
 /// A client under a pad.
 ///
 /// A request whose answer was lost is asked again with the same bytes, and gets the same answer: nothing is charged
@@ -107,6 +138,9 @@ pub struct PadClient<S, H> {
 }
 
 /// What a service will cost at most. That much is set aside at the server for five minutes.
+///
+/// It lives in this process alone. If it is lost, what was set aside lapses, and nothing is charged; unless it was
+/// performed at the server already: then its fee is charged, once, and its answer is lost with the quote.
 #[must_use = "what is set aside is used by `perform`"]
 pub struct Quote<A> {
     ask: A,
@@ -122,6 +156,8 @@ enum Performance {
     Sealed(Vec<u8>),
     /// The service's answer, its fee, and the value that was left.
     Answered(Vec<u8>, Amount, Amount),
+    /// The server refused under the pad, once and for all.
+    Refused(Refusal),
 }
 
 /// A service that was performed.
@@ -159,10 +195,12 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
         }
     }
 
-    /// Has the service performed. Safe to repeat with the same quote, also over another session.
+    /// Has the service performed. Safe to repeat with the same quote, also over another session: what was answered or
+    /// refused once is the same every time.
     ///
     /// # Errors
-    /// [`PadError::Refused`] if the service refuses or the quote has expired: then nothing was charged.
+    /// [`PadError::Refused`] if the service refuses or the quote has lapsed: then nothing was charged, and what was set
+    /// aside is free again.
     pub async fn perform<A: Ask>(&self, quote: &Quote<A>) -> Result<Answer<A::Answer>, PadError> {
         let mut asked = quote.asked.lock().await;
         let mut again = true;
@@ -172,6 +210,7 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
                     let answer = quote.ask.answer(answer).map_err(PadError::Service)?;
                     return Ok(Answer { answer, fee: *fee, left: *left });
                 }
+                Performance::Refused(refusal) => return Err(PadError::Refused(refusal.clone())),
                 Performance::Sealed(frame) => frame,
                 Performance::NotAsked => {
                     let request = PadRequest::Perform(A::SERVICE.into(), quote.ask.request(), quote.id);
@@ -183,6 +222,7 @@ impl<S: LedgerStore, H: PadHalf> PadClient<S, H> {
                 Ok(PadReply::Performed(answer, fee, left)) => {
                     *asked = Performance::Answered(answer, amount(fee), amount(left));
                 }
+                Ok(PadReply::Refused(refusal)) => *asked = Performance::Refused(refusal),
                 Ok(other) => return Err(other.into()),
                 // The server received it and died before it answered: nothing was charged, and it wants a new frame.
                 Err(PadError::Client(ClientError::Refused(refusal)))

@@ -1,5 +1,6 @@
 //! Documents: stored, granted, re-wrapped, taken back.
 
+use symbolon::agreement::net;
 use symbolon::envelope::{Context, RecordId, UserKey, UserParameters};
 use symbolon::keys::passphrase::Passphrase;
 use symbolon::keys::{Epoch, OsRng};
@@ -178,9 +179,8 @@ impl Process for Count {
     }
 }
 
-// proves E7
 #[tokio::test]
-async fn processed_by_instruction_and_delivered_to_either() {
+async fn processed_by_instruction_for_whoever_asks_and_may() {
     let world = World::with(|server| server.process(Count)).await;
     let (alice, a, mine) = enrolled(&world, "alice").await;
     let (bob, b, theirs) = enrolled(&world, "bob").await;
@@ -192,7 +192,7 @@ async fn processed_by_instruction_and_delivered_to_either() {
     let mut result = Vec::new();
     a.process((alice.id, &mine), (realm, record), ("count", b"a"), &mut result).await.unwrap();
     assert_eq!(result, b"120000");
-    // For bob, at alice's instruction; bob himself may not ask before he is granted it.
+    // Bob may ask for himself when he is granted the document, and not before.
     let refusals = [
         a.process((alice.id, &mine), (realm, record), ("count", b"ab"), &mut Vec::new()).await.unwrap_err(),
         a.process((alice.id, &mine), (realm, record), ("unheard-of", b""), &mut Vec::new())
@@ -228,4 +228,31 @@ async fn a_full_disk_stores_nothing_and_loses_nothing() {
     for record in stored {
         assert_eq!(fetch(&world, &a, &mine, record).await.unwrap(), document);
     }
+}
+
+/// The examples of the specification, sent as they stand there.
+#[tokio::test]
+async fn the_examples_of_the_specification() {
+    let page = include_str!("../../../../docs/protocol.md");
+    let world = World::new().await;
+    let user = User::new("alice");
+    let mut session = net::connect(world.addr, &user.identity.noise_key(), world.key).await.unwrap();
+    // A lookup of "a", whom nobody knows; a new document, before any login.
+    for (request, answer) in [
+        ("01 82 00 82 00 82 04 81 81 61 61", "01 82 00 82 00 82 02 81 81 40"),
+        (
+            "01 82 00 82 01 82 0d 81 50 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f",
+            "01 82 01 82 01 82 01",
+        ),
+    ] {
+        assert!(page.contains(request) && page.contains(answer), "{request}");
+        session.send(&hex(request)).await.unwrap();
+        let answered = session.recv().await.unwrap().unwrap();
+        let answer = hex(answer);
+        assert_eq!(answered[..answer.len()], answer, "{request}");
+    }
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    text.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }

@@ -1,8 +1,12 @@
 //! Services under pads.
 
+use std::time::Duration;
+
 use symbolon::keys::OsRng;
 use symbolon::ledger::{Amount, Pad, PadStatus, Provision, SinglePad};
 use symbolon::{Calculate, ClientError, PadError, Purchase, RefusalCode, ServiceError};
+
+use tokio::time::timeout;
 
 use crate::world::{User, World, still_pending_after};
 
@@ -51,9 +55,12 @@ async fn what_the_service_refuses_costs_nothing() {
     let refused = pad.perform(&quote).await.unwrap_err();
     assert_eq!(code(&refused), Some(RefusalCode::Service), "{refused}");
     assert_eq!(pad.balance().await.unwrap(), Amount::new(100));
-    // The quote was released, and is used up.
-    let again = pad.perform(&quote).await.unwrap_err();
-    assert!(again.refusal().is_some() || matches!(again, PadError::Pad(_)), "{again}");
+    // The quote was released, and is used up: the same is said every time, over any session.
+    let pad = world.connect(&User::new("alice")).await.with_pad(pad.into_pad());
+    for _ in 0..2 {
+        let again = pad.perform(&quote).await.unwrap_err();
+        assert!(matches!(&again, PadError::Refused(why) if Some(why) == refused.refusal()), "{again}");
+    }
 
     let none = pad.quote(Unknown).await.unwrap_err();
     assert_eq!(code(&none), Some(RefusalCode::Service), "{none}");
@@ -120,9 +127,110 @@ async fn spent_value_closes_the_pad_and_a_spent_pad_gives_the_value_back() {
     let books = world.operator.books().await.unwrap();
     assert_eq!(books.cash, Amount::new(1_000_006));
     assert!(books.revenue.minor_units() <= 6 + fees);
-    // Whatever the server's lane still had, what is left of the value comes back, or still lies in the pad.
-    let back = world.operator.value_of(&text.parse().unwrap()).await.unwrap().minor_units();
-    assert!(back == 0 || back == 1_000_000 - fees, "{back}");
+    // Whatever the lanes still had, what is left of the value comes back.
+    client.close_pad(&text.parse().unwrap(), header.pad).await.unwrap();
+    let back = world.operator.value_of(&text.parse().unwrap()).await.unwrap();
+    assert_eq!(back, Amount::new(1_000_000 - fees));
+}
+
+// proves L15
+#[tokio::test]
+async fn a_pad_is_closed_before_its_end_and_its_value_comes_back() {
+    let world = World::new().await;
+    let client = world.connect(&User::new("alice")).await;
+    let voucher = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+    let purchase = Purchase::new(voucher, 64 << 10, &mut OsRng);
+    let path = world.path("alice.pad");
+    let header = client.buy_pad(&purchase, &path).await.unwrap();
+    let store = world.database("alice.db").await;
+    let material = SinglePad::new(&path);
+    Pad::provision(&store, &material, Provision::new(header.pad)).await.unwrap();
+    let pad = client.with_pad(Pad::attach(&store, &material, header.pad).await.unwrap());
+    let quote = pad.quote(Calculate::sum([1, 2])).await.unwrap();
+    pad.perform(&quote).await.unwrap();
+    assert_eq!(world.operator.value_of(purchase.voucher()).await.unwrap(), Amount::ZERO);
+    client.close_pad(purchase.voucher(), header.pad).await.unwrap();
+    assert_eq!(world.operator.value_of(purchase.voucher()).await.unwrap(), Amount::new(100 - 4));
+    let closed = pad.balance().await.unwrap_err();
+    assert_eq!(code(&closed), Some(RefusalCode::Exhausted), "{closed}");
+    // What came back buys another.
+    let text = purchase.voucher().to_text();
+    let next = Purchase::new(text.parse().unwrap(), 8 << 10, &mut OsRng);
+    let header = client.buy_pad(&next, world.path("next.pad")).await.unwrap();
+    assert_eq!(header.value, Amount::new(100 - 4));
+}
+
+// proves L15
+#[tokio::test]
+async fn a_pad_that_can_say_nothing_more_is_closed_by_its_voucher() {
+    let world = World::new().await;
+    let client = world.connect(&User::new("alice")).await;
+    let text = world.operator.sell_voucher(Amount::new(100)).await.unwrap().to_text();
+    let path = world.path("burnt.pad");
+    let purchase = Purchase::new(text.parse().unwrap(), 16 << 10, &mut OsRng);
+    let header = client.buy_pad(&purchase, &path).await.unwrap();
+    let store = world.database("burnt.db").await;
+    let material = SinglePad::new(&path);
+    Pad::provision(&store, &material, Provision::new(header.pad)).await.unwrap();
+    let mut spent = false;
+    let mut end = None;
+    // Each time it is attached, what was reserved and not used is burnt.
+    for _ in 0..200 {
+        let pad = match Pad::attach(&store, &material, header.pad).await {
+            Ok(pad) => client.with_pad(pad),
+            Err(error) => {
+                end = Some(PadError::from(error));
+                break;
+            }
+        };
+        let step = async {
+            if !spent {
+                pad.perform(&pad.quote(Calculate::sum([1, 2])).await?).await?;
+                spent = true;
+            }
+            pad.balance().await
+        };
+        if let Err(error) = step.await {
+            end = Some(error);
+            break;
+        }
+    }
+    let end = end.expect("the user's lane comes to its end");
+    assert!(spent && matches!(end, PadError::Pad(_)), "{end}");
+
+    // Nobody else closes it; whoever paid does, and again.
+    let other = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+    assert_eq!(refusal(&client.close_pad(&other, header.pad).await.unwrap_err()), RefusalCode::Denied);
+    let nowhere = symbolon::ledger::PadId::generate(&mut OsRng);
+    let denied = client.close_pad(purchase.voucher(), nowhere).await.unwrap_err();
+    assert_eq!(refusal(&denied), RefusalCode::Denied);
+    for _ in 0..2 {
+        client.close_pad(purchase.voucher(), header.pad).await.unwrap();
+        assert_eq!(world.operator.value_of(purchase.voucher()).await.unwrap(), Amount::new(100 - 4));
+    }
+}
+
+/// When a future is dropped before it is ready.
+#[derive(Clone, Copy, Debug)]
+enum Drop {
+    After(Duration),
+    Polls(usize),
+}
+
+impl Drop {
+    /// From before anything is sent to after everything has come.
+    fn places() -> impl Iterator<Item = Self> {
+        let times = (0..10).map(|ms| Self::After(Duration::from_millis(ms)));
+        times.chain([1, 2, 3, 5, 8, 13, 21, 30, 40].map(Self::Polls))
+    }
+
+    /// Whether it was ready before.
+    async fn ready<F: Future + Unpin>(self, mut future: F) -> bool {
+        match self {
+            Self::After(time) => timeout(time, future).await.is_ok(),
+            Self::Polls(polls) => !still_pending_after(polls, &mut future).await,
+        }
+    }
 }
 
 // proves L2
@@ -131,23 +239,71 @@ async fn a_lost_answer_is_asked_for_again_and_charged_once() {
     let world = World::new().await;
     let alice = User::new("alice");
     let client = world.connect(&alice).await;
-    let (pad, _) = world.buy(&client, 64 << 10, 100, "alice").await;
-    let pad = client.with_pad(pad);
-    let quote = pad.quote(Calculate::sum([20, 22])).await.unwrap();
-    // The request is on its way when its future is dropped: whether the server has it, nobody here knows.
-    for polls in 0..40 {
-        let mut perform = Box::pin(pad.perform(&quote));
-        let dropped = still_pending_after(polls, &mut perform).await;
-        drop(perform);
-        if dropped {
-            break;
+    let (pad, _) = world.buy(&client, 256 << 10, 1000, "alice").await;
+    let mut pad = client.with_pad(pad);
+    let (mut left, mut lost) = (1000, 0);
+    for place in Drop::places() {
+        let quote = pad.quote(Calculate::sum([20, 22])).await.unwrap();
+        if !place.ready(Box::pin(pad.perform(&quote))).await {
+            lost += 1;
+        }
+        // That session may be of no use any more; the pad and the quote are, over another.
+        pad = world.connect(&alice).await.with_pad(pad.into_pad());
+        left -= 4;
+        for _ in 0..2 {
+            let done = pad.perform(&quote).await.unwrap();
+            assert_eq!(
+                (done.answer, done.fee, done.left),
+                (42, Amount::new(4), Amount::new(left)),
+                "{place:?}"
+            );
+        }
+        assert_eq!(pad.balance().await.unwrap(), Amount::new(left), "{place:?}: charged once");
+    }
+    assert!(lost > 1, "{lost} answers were lost");
+    assert_eq!(world.operator.books().await.unwrap().revenue, Amount::new(1000 - left));
+}
+
+// proves L16
+#[tokio::test]
+async fn a_purchase_that_was_cut_off_goes_on_in_the_same_file() {
+    let world = World::new().await;
+    let alice = User::new("alice");
+    let voucher = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+    let kept = Purchase::new(voucher, 1 << 20, &mut OsRng).to_text();
+    let path = world.path("alice.pad");
+    let mut lost = 0;
+    for place in Drop::places() {
+        let client = world.connect(&alice).await;
+        // As a program that was started again has it.
+        let purchase: Purchase = kept.parse().unwrap();
+        if place.ready(Box::pin(client.buy_pad(&purchase, &path))).await {
+            std::fs::remove_file(&path).unwrap();
+        } else {
+            lost += 1;
+            assert!(!path.exists(), "{place:?}: a part of a pad is left");
         }
     }
-    // That session is of no use any more; the pad and the quote are, over another.
-    let pad = world.connect(&alice).await.with_pad(pad.into_pad());
-    let done = pad.perform(&quote).await.unwrap();
-    assert_eq!((done.answer, done.fee), (42, Amount::new(4)));
-    assert_eq!(pad.balance().await.unwrap(), Amount::new(96), "charged once");
+    assert!(lost > 1, "{lost} were lost");
+    let client = world.connect(&alice).await;
+    let header = client.buy_pad(&kept.parse().unwrap(), &path).await.unwrap();
+    assert_eq!((header.lanes, header.value), ([1 << 19, 1 << 19], Amount::new(100)));
+}
+
+#[tokio::test]
+async fn another_pad_than_was_asked_for_is_not_taken() {
+    let world = World::new().await;
+    let client = world.connect(&User::new("alice")).await;
+    let voucher = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+    let purchase = Purchase::new(voucher, 8 << 10, &mut OsRng);
+    client.buy_pad(&purchase, world.path("right.pad")).await.unwrap();
+    // The same purchase, for a longer pad: the server answers with what was sold.
+    let (prefix, mut bytes) = bech32::decode(&purchase.to_text()).unwrap();
+    bytes[1 + 32 + 16..].copy_from_slice(&(16_u64 << 10).to_be_bytes());
+    let longer: Purchase = bech32::encode::<bech32::Bech32m>(prefix, &bytes).unwrap().parse().unwrap();
+    let refused = client.buy_pad(&longer, world.path("wrong.pad")).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Protocol("another pad than was bought")), "{refused}");
+    assert!(!world.path("wrong.pad").exists());
 }
 
 // proves L16
