@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use symbolon::agreement::net::Listener;
 use symbolon::keys::UnixTime;
 use symbolon::table::{Inbox, InboxError, Table, TableError};
 use symbolon::{Client, ClientError, Follow, RefusalCode};
@@ -203,9 +204,32 @@ async fn keys_change_and_devices_are_linked() {
     let until = UnixTime::now().saturating_add(Duration::from_secs(60));
     mine.rotate(new.table_key(), changed.epoch(), until).unwrap();
     assert_eq!(mine.open(&sealed).await.unwrap().accept_replays().plaintext(), b"just before");
+    // Asked for again, as after a lost answer: it is that record, and no other change hides behind it.
+    let again = p.change_keys(phone.id, &phone.identity, &new, &[laptop.id]).await.unwrap();
+    assert_eq!(again, changed);
+    assert_eq!(p.change_keys(phone.id, &new, &new, &[laptop.id]).await.unwrap(), changed);
+    let other = p.change_keys(phone.id, &phone.identity, &new, &[]).await.unwrap_err();
+    assert!(matches!(other, ClientError::Taken(_)), "{other}");
     let stale = world.connect(&phone).await.login(phone.id).await.unwrap_err();
     assert_eq!(refused(&stale), Some(RefusalCode::Denied), "the old key logs nobody in");
     let thief =
         p.change_keys(phone.id, &phone.identity, &User::new("thief").identity, &[]).await.unwrap_err();
     assert!(matches!(thief, ClientError::Taken(_)), "{thief}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let (server, alice) = (User::new("server"), User::new("alice"));
+    let key = *server.identity.public().noise_key();
+    let listener = Listener::bind("127.0.0.1:0", server.identity.noise_key()).start().await.unwrap();
+    let client = Client::connect(listener.local_addr(), &alice.identity, key);
+    let (client, session) = tokio::join!(client, listener.accept());
+    let (client, _silent) = (client.unwrap(), session.unwrap());
+    let limit = Duration::from_millis(20);
+    client.set_deadline(limit).await;
+    let given_up = client.record(alice.id).await.unwrap_err();
+    assert!(matches!(given_up, ClientError::TimedOut(after) if after == limit), "{given_up}");
+    assert!(given_up.is_passing());
+    // What would come now is the answer to something else.
+    assert!(matches!(client.record(alice.id).await, Err(ClientError::Interrupted)));
 }
