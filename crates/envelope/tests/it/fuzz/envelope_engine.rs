@@ -198,6 +198,8 @@ fn erase(engine: &Engine, model: &mut Model, user: usize) {
     for record in &mut model.records {
         *record = record.take().filter(|record| record.owner != user);
     }
+    // Whoever has the name next finds nothing that was granted to this user.
+    model.records.iter_mut().flatten().for_each(|record| record.granted[user] = false);
 }
 
 /// Everybody asks for everything, and gets exactly what the model says.
