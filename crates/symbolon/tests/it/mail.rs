@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use symbolon::agreement::net::Listener;
-use symbolon::keys::UnixTime;
-use symbolon::table::{Inbox, InboxError, Table, TableError};
+use symbolon::keys::{Backend, Epoch, OsRng, Secret, UnixTime};
+use symbolon::table::{
+    Directory, Header, Inbox, InboxError, PairRoot, PeerState, Policy, Table, TableError, seal,
+};
 use symbolon::{Client, ClientError, Follow, RefusalCode};
 
 use crate::world::{User, World};
@@ -61,6 +63,12 @@ async fn nobody_takes_another_name_or_mailbox() {
     assert!(taken.to_string().contains("alice"), "{taken}");
     assert_eq!(refused(&t.login(alice.id).await.unwrap_err()), Some(RefusalCode::Denied));
     assert_eq!(refused(&t.poll(None, 1).await.unwrap_err()), Some(RefusalCode::NotLoggedIn));
+
+    // A message to nobody: quotas are each mailbox's, and ids are free to think of.
+    let nobody = ("nobody".parse().unwrap(), Epoch::FIRST);
+    let header = Header::fresh((alice.id, Epoch::FIRST), nobody, &mut OsRng);
+    let unread = seal(&PairRoot::from(Secret::from([7; 32])), &header, Backend::best(), b"").unwrap();
+    assert_eq!(refused(&a.deposit(&unread).await.unwrap_err()), Some(RefusalCode::Denied));
 
     // A message in somebody else's name, and somebody else's cursor.
     let b = world.login(&bob).await;
@@ -215,6 +223,46 @@ async fn keys_change_and_devices_are_linked() {
     let thief =
         p.change_keys(phone.id, &phone.identity, &User::new("thief").identity, &[]).await.unwrap_err();
     assert!(matches!(thief, ClientError::Taken(_)), "{thief}");
+}
+
+// proves T7 T13
+#[tokio::test]
+async fn one_question_for_many_peers_and_only_what_is_new() {
+    let world = World::new().await;
+    let alice = User::new("alice");
+    let a = world.login(&alice).await;
+    let peers: Vec<User> = (0..5).map(|n| User::new(&format!("peer{n}"))).collect();
+    let mut sessions = Vec::new();
+    for peer in &peers {
+        sessions.push(world.login(peer).await);
+    }
+    let mut ids: Vec<_> = peers.iter().map(|peer| peer.id).collect();
+    ids.push("nobody".parse().unwrap());
+    let directory = a.directory();
+    let found = directory.lookup(&ids).await.unwrap();
+    let named: Vec<_> = found.iter().map(|record| record.as_ref().map(|record| *record.id())).collect();
+    assert_eq!(named, [&peers.iter().map(|peer| Some(peer.id)).collect::<Vec<_>>()[..], &[None]].concat());
+
+    // Whoever knows an epoch asks from it: one record says that nothing changed, more say what did.
+    let (old, new) = (&peers[2], User::new("new").identity);
+    let known = found[2].clone().unwrap();
+    assert_eq!(directory.history(&old.id, known.epoch()).await.unwrap(), [known.clone()]);
+    let mut policy = Policy::default();
+    policy.refresh_after = Duration::ZERO;
+    let sending = Table::builder(alice.id, alice.identity.table_key(), a.directory()).policy(policy).build();
+    for peer in &peers {
+        sending.seal(&peer.id, b"").await.unwrap();
+    }
+    let changed = sessions[2].change_keys(old.id, &old.identity, &new, &[]).await.unwrap();
+    assert_eq!(directory.history(&old.id, known.epoch()).await.unwrap(), [known, changed.clone()]);
+    let round = sending.refresh().await.unwrap();
+    assert_eq!((round.confirmed, round.changed, round.failed), (4, vec![old.id], vec![]));
+    assert_eq!(
+        sending.state(&old.id),
+        PeerState::Stale(changed.epoch()),
+        "with this policy each is, at once"
+    );
+    assert_eq!(sending.head(&old.id), Some(changed.hash()));
 }
 
 #[tokio::test]
