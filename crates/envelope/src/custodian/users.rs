@@ -89,11 +89,10 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// [`CustodianError`]; [`CustodianError::Conflict`] if the epoch is not the one that follows.
     pub async fn change_key(&self, user: Id, sealed: &[u8]) -> Result<Epoch, CustodianError> {
         let outcome = async {
-            let old = self.user_key(user).await?;
+            // One row for all: the one that is replaced is the one whose key opened the change.
+            let (row, old) = self.active_row(user).await?;
             let (new, UserParameters { derivation, epoch, .. }) =
                 old.open_change(self.realm, user, sealed)?;
-            let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
-            let row = row.ok_or(CustodianError::UnknownUser)?;
             if row.epoch.next() != Some(epoch) {
                 return Err(CustodianError::Conflict(Some(row.epoch.number())));
             }
@@ -175,10 +174,14 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
 
     /// The key of a user who may use it.
     pub(super) async fn user_key(&self, user: Id) -> Result<UserKey, CustodianError> {
+        Ok(self.active_row(user).await?.1)
+    }
+
+    async fn active_row(&self, user: Id) -> Result<(UserKeyRow, UserKey), CustodianError> {
         let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
         let row = row.ok_or(CustodianError::UnknownUser)?;
         match row.state {
-            UserState::Active => self.unwrap_user_key(&row),
+            UserState::Active => self.unwrap_user_key(&row).map(|key| (row, key)),
             UserState::Disabled => Err(CustodianError::Disabled),
         }
     }
