@@ -41,18 +41,16 @@ impl Records for Sqlite {
         let mut upload = payload;
         upload.finish().await?;
         let (bytes, file) = upload.take();
+        // From here on the commit may name the file, whether or not anybody waits for the answer. If it does not, the
+        // note of the file still stands.
+        upload.keep(true);
         let stored = self.write(move |db| put(db, &record, bytes.as_deref(), file, replaces));
-        let (change, gone) = match stored.await {
-            Err(StoreError::Unknown) => {
-                // It may be named already. If it is not, the note of it still stands.
-                upload.keep();
-                return Err(StoreError::Unknown);
-            }
-            other => other?,
-        };
-        if change == Change::Done {
-            upload.keep();
+        let stored = stored.await;
+        let certain = |error: &StoreError| *error != StoreError::Unknown;
+        if stored.as_ref().map_or_else(certain, |(change, _)| *change != Change::Done) {
+            upload.keep(false);
         }
+        let (change, gone) = stored?;
         self.discard(gone).await;
         Ok(change)
     }

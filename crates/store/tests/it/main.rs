@@ -15,6 +15,7 @@ mod commit;
 mod conformance;
 mod crash;
 mod damage;
+mod dropped;
 mod faulty;
 mod messages;
 mod place;

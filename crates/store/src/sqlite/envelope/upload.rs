@@ -77,10 +77,10 @@ impl SqliteUpload {
         }
     }
 
-    /// A commit has named the file.
-    pub(super) fn keep(mut self) {
+    /// Says whether a commit has named the file, or may yet: then it stays.
+    pub(super) const fn keep(&mut self, kept: bool) {
         if let Body::File(unfinished) = &mut self.body {
-            unfinished.kept = true;
+            unfinished.kept = kept;
         }
     }
 }
