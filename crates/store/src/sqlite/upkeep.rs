@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, MAIN_DB};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use symbolon_keys::OsRng;
 
 use super::connection::{open_reader, open_writer};
@@ -22,6 +22,8 @@ use crate::{AttachError, StoreError};
 
 /// Pages that one commit of a compaction gives back: short enough that nobody notices.
 const VACUUM: u32 = 64;
+/// The file of a copy is there already, and its name is a path: never CREATE, and no URI.
+const COPY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// Moves the log into the database whenever the writer rings, beside readers and writer.
 pub(super) fn serve(path: &Path, options: &Options, rings: &Rings) {
@@ -136,7 +138,7 @@ fn write_backup(database: &Path, to: &Path, temporary: Temporary) -> Result<(), 
 /// Copies every page in one read transaction, which no writer waits for, and marks the copy.
 fn copy(database: &Path, to: &Path) -> Result<Connection, StoreError> {
     let source = open_reader(database)?;
-    let mut copy = Connection::open(to)?;
+    let mut copy = Connection::open_with_flags(to, COPY)?;
     if Backup::new(&source, &mut copy)?.step(-1)? != StepResult::Done {
         return Err(StoreError::Busy);
     }
