@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::file::{self, Opened, Start};
+use super::guard::Guard;
 use super::options::Options;
 use super::writer::{Job, Task, Writer};
 use super::{reader, upkeep};
@@ -35,7 +36,7 @@ struct Running {
     reads: SyncSender<Box<dyn Job>>,
     files: SyncSender<Chore>,
     readers: Vec<JoinHandle<()>>,
-    writer: JoinHandle<()>,
+    writer: JoinHandle<Guard>,
     upkeep: JoinHandle<()>,
 }
 
@@ -152,9 +153,12 @@ impl Engine {
             return;
         }
         // Readers first: the last connection to close must be one that can move the log into the database.
-        readers.into_iter().for_each(join);
+        for reader in readers {
+            join(reader);
+        }
         drop(writes);
-        join(writer);
+        // Its guard is held until the last connection is closed, which still moves the log.
+        let _guard = join(writer);
         join(upkeep);
     }
 }
@@ -176,12 +180,17 @@ where
     answer.await.map_err(|_| AttachError::Store(StoreError::Closed))?
 }
 
-fn spawn<F: FnOnce() + Send + 'static>(name: &str, body: F) -> Result<JoinHandle<()>, StoreError> {
+fn spawn<T, F>(name: &str, body: F) -> Result<JoinHandle<T>, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     Ok(thread::Builder::new().name(name.into()).spawn(body)?)
 }
 
-fn join(thread: JoinHandle<()>) {
-    if thread.join().is_err() {
+fn join<T>(thread: JoinHandle<T>) -> Option<T> {
+    let ended = thread.join().ok();
+    if ended.is_none() {
         tracing::error!("a thread of the database panicked");
     }
 }

@@ -88,8 +88,9 @@ impl Writer {
         Self { path, db: Some(db), guard, options, bell, commits: 0 }
     }
 
-    /// Serves the queue until every sender is gone, then leaves the file closed and its guard up to date.
-    pub(super) fn serve(mut self, queue: &Receiver<Box<dyn Job>>) {
+    /// Serves the queue until every sender is gone, then closes its connection and brings the guard to the disk. The
+    /// guard is given back, to be held until nobody of this process has the file open.
+    pub(super) fn serve(mut self, queue: &Receiver<Box<dyn Job>>) -> Guard {
         while let Ok(first) = queue.recv() {
             let mut group = Vec::from([first]);
             group.extend(queue.try_iter().take(MAX_GROUP - 1));
@@ -106,6 +107,7 @@ impl Writer {
         if let Err(error) = self.guard.sync() {
             tracing::warn!(%error, "the guard file could not be synced");
         }
+        self.guard
     }
 
     /// Commits what the jobs of the group keep. On an error nothing of them is in the database, unless the error is
