@@ -149,7 +149,7 @@ fn application_id(path: &Path) -> Result<i32, AttachError> {
 }
 
 /// Opens the database, plays its log into it, and sees that none of its end is missing.
-fn open_whole(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+pub(super) fn open_whole(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     let db = open_writer(path, options)?;
     // What the log holds after a crash may be on the disk only in part; writing it out again makes it so in full.
     db.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE)?;

@@ -10,8 +10,8 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, MAIN_DB};
 use tokio::sync::oneshot;
 
-use super::connection::{is_grave, open_writer};
-use super::file::Opened;
+use super::connection::is_grave;
+use super::file::{Opened, open_whole};
 use super::guard::Guard;
 use super::options::{CommitPoint, Options};
 use crate::StoreError;
@@ -111,11 +111,12 @@ impl Writer {
     }
 
     /// Commits what the jobs of the group keep. On an error nothing of them is in the database, unless the error is
-    /// [`StoreError::Unknown`]; after a grave one the connection is given up and the next group opens another.
+    /// [`StoreError::Unknown`]; after a grave one the connection is given up and the next group opens another, as
+    /// attaching does: a log whose sync failed may be whole in the page cache only.
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         let db = match self.db.take() {
             Some(db) => db,
-            None => open_writer(&self.path, &self.options)?,
+            None => open_whole(&self.path, &self.options)?,
         };
         let mut doubt = false;
         let fate = self.transact(&db, group, &mut doubt);

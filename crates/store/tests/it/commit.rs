@@ -239,3 +239,26 @@ async fn nothing_that_changes_nothing_is_committed() {
     assert_eq!(store.forget(&id("carol"), Epoch::new(9)).await, Ok(0));
     assert_eq!(commits.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn after_a_failed_commit_the_log_is_moved_before_the_next() {
+    let place = Place::new();
+    let fails = Arc::new(AtomicUsize::new(0));
+    let on = fails.clone();
+    let options = Options::default().on_commit(move |at| match at {
+        CommitPoint::Committed if on.swap(0, Ordering::SeqCst) == 1 => Err(StoreError::Io("sync".into())),
+        _ => Ok(()),
+    });
+    let store = provision(&place, options).await;
+    for n in 0..20 {
+        assert!(remember(&store, n).await.unwrap());
+    }
+    let log = || std::fs::metadata(place.path("exchange.db-wal")).unwrap().len();
+    let long = log();
+    fails.store(1, Ordering::SeqCst);
+    assert!(remember(&store, 20).await.is_err());
+    assert!(log() >= long);
+    assert!(remember(&store, 21).await.unwrap());
+    assert!(log() < long / 2, "nothing stands on what may be in memory only");
+    assert!(!remember(&reopen(store).await, 20).await.unwrap(), "and what was unknown is durable");
+}
