@@ -74,6 +74,11 @@ pub enum AttachError {
         /// The guard file that it has locked.
         path: PathBuf,
     },
+    /// The file has a second name (a hard link), under which it could be used at the same time.
+    Linked {
+        /// One of the names.
+        path: PathBuf,
+    },
     /// The file is not a database of ours.
     NotOurs {
         /// The file.
@@ -136,6 +141,9 @@ impl fmt::Display for AttachError {
             ),
             Self::InUse { path } => {
                 write!(f, "the database is in use ({} is locked): one handle at a time", path.display())
+            }
+            Self::Linked { path } => {
+                write!(f, "{} has another name too (a hard link): remove every name but one", path.display())
             }
             Self::NotOurs { path } => write!(f, "{} is not a database of this library", path.display()),
             Self::Newer { found, known } => {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::wal::CheckpointMode;
@@ -122,12 +122,16 @@ pub(super) fn upgrade(path: &Path) -> Result<(), AttachError> {
 
 /// The file itself, whatever links lead to it: the guard lies beside the file.
 fn find(path: &Path) -> Result<PathBuf, AttachError> {
-    match fs::canonicalize(path) {
-        Ok(path) => Ok(path),
+    let path = match fs::canonicalize(path) {
+        Ok(path) => path,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(AttachError::Missing { path: path.to_path_buf() })
         }
-        Err(error) => Err(StoreError::from(error).into()),
+        Err(error) => return Err(StoreError::from(error).into()),
+    };
+    // Under another name it would have another guard, and another log.
+    if fs::metadata(&path).map_err(StoreError::from)?.nlink() > 1 {
+        return Err(AttachError::Linked { path });
     }
 }
 

@@ -161,6 +161,38 @@ async fn an_older_copy_in_place_is_not_attached() {
 }
 
 #[tokio::test]
+async fn an_older_copy_than_a_start_has_seen_is_not_attached() {
+    let place = Place::new();
+    let store = place.fresh().await;
+    let path = store.path().to_path_buf();
+    store.compact().await.unwrap();
+    let (old, behind) = (fs::read(&path).unwrap(), fs::read(beside(&path, "-guard")).unwrap());
+    write(&store, 1).await;
+    store.close().await;
+    // Power was lost: what was noted in the guard was not synced.
+    fs::write(beside(&path, "-guard"), &behind).unwrap();
+    Sqlite::attach(&path).await.unwrap().close().await;
+    fs::write(&path, &old).unwrap();
+    let refused = Sqlite::attach(&path).await.err();
+    assert!(matches!(refused, Some(AttachError::RestoreRequired(Restored::Behind { .. }))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_with_two_names_is_not_attached() {
+    let place = Place::new();
+    let store = place.fresh().await;
+    let (path, second) = (store.path().to_path_buf(), place.path("second.db"));
+    fs::hard_link(&path, &second).unwrap();
+    let linked = AttachError::Linked { path: fs::canonicalize(&second).unwrap() };
+    assert_eq!(Sqlite::attach_after_restore(&second).await.err(), Some(linked.clone()), "while in use");
+    store.close().await;
+    assert_eq!(Sqlite::upgrade(&second).await.err(), Some(linked));
+    assert!(matches!(Sqlite::attach(&path).await, Err(AttachError::Linked { .. })));
+    fs::remove_file(second).unwrap();
+    Sqlite::attach(&path).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_guard_without_its_database_is_not_a_free_place() {
     let place = Place::new();
     let store = place.fresh().await;

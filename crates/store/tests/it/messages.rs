@@ -53,6 +53,10 @@ fn attach_errors() {
             "the database has schema 1, this release needs 2: back it up, then upgrade it",
         ),
         (
+            AttachError::Linked { path: "x.db".into() },
+            "x.db has another name too (a hard link): remove every name but one",
+        ),
+        (
             AttachError::Url(InvalidUrl::NoEngine),
             "a store is named as engine:place, such as sqlite:./exchange.db",
         ),
