@@ -193,6 +193,7 @@ fn join<T>(thread: JoinHandle<T>) -> Option<T> {
     if ended.is_none() {
         tracing::error!("a thread of the database panicked");
     }
+    ended
 }
 
 /// What rings for upkeep.

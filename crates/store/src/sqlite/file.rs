@@ -75,7 +75,7 @@ pub(super) fn vacant(path: &Path, suffixes: &[&str]) -> Result<(), AttachError> 
 
 fn attach(path: &Path, options: &Options) -> Result<Opened, AttachError> {
     let path = find(path)?;
-    let guard = Guard::lock(&path, false)?;
+    let mut guard = Guard::lock(&path, false)?;
     if application_id(&path)? == schema::BACKUP_ID {
         return Err(AttachError::RestoreRequired(Restored::Backup));
     }
@@ -84,6 +84,8 @@ fn attach(path: &Path, options: &Options) -> Result<Opened, AttachError> {
     let found = record(&db, &path)?;
     let record = guard.record().ok_or(AttachError::RestoreRequired(Restored::NoGuard))?;
     record.admits(&found).map_err(AttachError::RestoreRequired)?;
+    // What the last process noted was not synced; from here on nothing older than what was found is admitted.
+    guard.replace(found)?;
     #[cfg(feature = "envelope")]
     super::envelope::sweep(&db, &path)?;
     Ok(Opened { path, db, guard })
@@ -125,7 +127,7 @@ fn find(path: &Path) -> Result<PathBuf, AttachError> {
     let path = match fs::canonicalize(path) {
         Ok(path) => path,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(AttachError::Missing { path: path.to_path_buf() })
+            return Err(AttachError::Missing { path: path.to_path_buf() });
         }
         Err(error) => return Err(StoreError::from(error).into()),
     };
@@ -133,6 +135,7 @@ fn find(path: &Path) -> Result<PathBuf, AttachError> {
     if fs::metadata(&path).map_err(StoreError::from)?.nlink() > 1 {
         return Err(AttachError::Linked { path });
     }
+    Ok(path)
 }
 
 /// Reads the header as plain bytes, before SQLite touches the file or a log beside it.
