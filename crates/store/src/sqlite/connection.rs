@@ -1,8 +1,11 @@
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::time::Duration;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use super::options::Options;
 use crate::StoreError;
@@ -31,11 +34,30 @@ pub(super) fn open_writer(path: &Path, options: &Options) -> Result<Connection, 
     Ok(db)
 }
 
+/// Moves the log into the database. So many commits the file has without it then, or more, if all of it was moved.
+pub(super) fn checkpoint(db: &Connection, mode: CheckpointMode) -> Result<Option<u64>, rusqlite::Error> {
+    // Counted before: what comes meanwhile may stay in the log.
+    let commits = db.query_row("SELECT commits FROM store", [], |row| row.get(0))?;
+    let (frames, moved) = db.wal_checkpoint_v2(Some(MAIN_DB), mode)?;
+    Ok((frames == moved).then_some(commits))
+}
+
 /// Opens an existing database for reading.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let db = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     db.pragma_update(None, "query_only", true)?;
     Ok(db)
+}
+
+/// Opens the file as if there were no log beside it.
+pub(super) fn open_alone(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        uri.push_str(&format!("%{byte:02x}"));
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
 }
 
 fn open(path: &Path, mode: OpenFlags) -> Result<Connection, rusqlite::Error> {

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -27,6 +27,8 @@ pub(super) struct Engine {
     process: u32,
     /// Those who read the whole database, now: while there are any, no file of a payload is removed.
     pub(super) holds: Arc<AtomicUsize>,
+    /// Commits that the file has without its log.
+    pub(super) base: Arc<AtomicU64>,
     running: RwLock<Option<Running>>,
 }
 
@@ -66,12 +68,14 @@ impl Engine {
         readers.push(spawn("symbolon-files", move || chores.iter().for_each(|chore| chore()))?);
         let log = path.clone();
         let keeper = options.clone();
-        let upkeep = spawn("symbolon-upkeep", move || upkeep::serve(&log, &keeper, &rings))?;
-        let writer = Writer::new(opened, options, bell);
+        let base = Arc::<AtomicU64>::default();
+        let moved = base.clone();
+        let upkeep = spawn("symbolon-upkeep", move || upkeep::serve(&log, &keeper, &moved, &rings))?;
+        let writer = Writer::new(opened, options, bell, base.clone());
         let writer = spawn("symbolon-writer", move || writer.serve(&queue))?;
         let running = Running { writes, reads, files, readers, writer, upkeep };
         let running = RwLock::new(Some(running));
-        Ok(Self { path, process: std::process::id(), holds: Arc::default(), running })
+        Ok(Self { path, process: std::process::id(), holds: Arc::default(), base, running })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -7,11 +7,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, MAIN_DB, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use symbolon_keys::OsRng;
 
 use super::beside;
-use super::connection::open_writer;
+use super::connection::{checkpoint, open_alone, open_writer};
 use super::guard::{Guard, InstanceId, Record};
 use super::options::Options;
 use super::schema;
@@ -79,6 +79,13 @@ fn attach(path: &Path, options: &Options) -> Result<Opened, AttachError> {
     if application_id(&path)? == schema::BACKUP_ID {
         return Err(AttachError::RestoreRequired(Restored::Backup));
     }
+    if has_log(&path) {
+        let known = guard.record().ok_or(AttachError::RestoreRequired(Restored::NoGuard))?;
+        // What cannot be read without its log is a page that was being moved when the power went.
+        alone(&path)
+            .map_or(Ok(()), |found| known.admits_log(&found))
+            .map_err(AttachError::RestoreRequired)?;
+    }
     let db = open_whole(&path, options)?;
     schema::check_version(&db)?;
     let found = record(&db, &path)?;
@@ -95,17 +102,17 @@ fn attach(path: &Path, options: &Options) -> Result<Opened, AttachError> {
 fn attach_after_restore(path: &Path, options: &Options) -> Result<Opened, AttachError> {
     let path = find(path)?;
     let mut guard = Guard::lock(&path, true)?;
-    let log = beside(&path, "-wal");
-    if application_id(&path)? == schema::BACKUP_ID && fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        // It belongs to the database that the backup replaced, and would be played into it.
-        return Err(AttachError::Exists { path: log });
-    }
+    let backup = application_id(&path)? == schema::BACKUP_ID;
+    own_log(&path, &guard, backup)?;
     let mut db = open_whole(&path, options)?;
     schema::check_version(&db)?;
+    // Without a log, which no guard would admit if this were cut short.
+    db.pragma_update(None, "journal_mode", "DELETE").map_err(StoreError::from)?;
     let instance = InstanceId::generate(&mut OsRng);
     let tx = Transaction::new(&mut db, TransactionBehavior::Immediate).map_err(StoreError::from)?;
     schema::mark_restored(&tx, instance).map_err(StoreError::from)?;
     tx.commit().map_err(StoreError::from)?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(StoreError::from)?;
     #[cfg(feature = "envelope")]
     super::envelope::sweep_all(&db, &path)?;
     guard.replace(record(&db, &path)?)?;
@@ -116,10 +123,32 @@ fn attach_after_restore(path: &Path, options: &Options) -> Result<Opened, Attach
 /// Brings the schema of a database that nobody uses to the present version. A copy remains a copy.
 pub(super) fn upgrade(path: &Path) -> Result<(), AttachError> {
     let path = find(path)?;
-    let _guard = Guard::lock(&path, true)?;
-    application_id(&path)?;
+    let guard = Guard::lock(&path, true)?;
+    let backup = application_id(&path)? == schema::BACKUP_ID;
+    own_log(&path, &guard, backup)?;
     let mut db = open_whole(&path, &Options::default())?;
     schema::upgrade(&mut db)
+}
+
+/// Refuses a log that may belong to another database or to a newer state of this one: it would be played into it.
+fn own_log(path: &Path, guard: &Guard, backup: bool) -> Result<(), AttachError> {
+    let admitted = || {
+        let known = guard.record().filter(|_| !backup);
+        known.zip(alone(path)).is_some_and(|(known, alone)| known.admits_log(&alone).is_ok())
+    };
+    if has_log(path) && !admitted() {
+        return Err(AttachError::Exists { path: beside(path, "-wal") });
+    }
+    Ok(())
+}
+
+fn has_log(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// What the file says of itself without its log, if that can be read.
+fn alone(path: &Path) -> Option<Record> {
+    record(&open_alone(path).ok()?, path).ok()
 }
 
 /// The file itself, whatever links lead to it: the guard lies beside the file.
@@ -159,7 +188,7 @@ fn application_id(path: &Path) -> Result<i32, AttachError> {
 pub(super) fn open_whole(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     let db = open_writer(path, options)?;
     // What the log holds after a crash may be on the disk only in part; writing it out again makes it so in full.
-    db.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE)?;
+    checkpoint(&db, CheckpointMode::TRUNCATE)?;
     let pages: u64 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
     let page: u64 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
     if fs::metadata(path)?.len() < pages.saturating_mul(page) {

@@ -19,13 +19,15 @@ symbolon_keys::random_id! {
 /// "A guard of Symbolon, version 1."
 const MAGIC: &[u8; 8] = b"SYGUARD1";
 /// One record, well inside one sector: it is written whole or not at all.
-const RECORD: usize = 8 + 16 + 8 + 16;
+const RECORD: usize = 8 + 16 + 8 + 8 + 16;
 
 /// What one guard file says: which database, in which file, with how many commits acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) instance: InstanceId,
     pub(super) commits: u64,
+    /// So many commits the file has without the log beside it, or more.
+    base: u64,
     file: FileIdentity,
 }
 
@@ -48,16 +50,18 @@ impl FileIdentity {
 }
 
 impl Record {
+    /// Of a database without a log.
     pub(super) fn new(instance: InstanceId, commits: u64, database: &Path) -> Result<Self, StoreError> {
-        Ok(Self { instance, commits, file: FileIdentity::of(&fs::metadata(database)?) })
+        Ok(Self { instance, commits, base: commits, file: FileIdentity::of(&fs::metadata(database)?) })
     }
 
     fn to_bytes(self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
-        let fields: [&[u8]; 5] = [
+        let fields: [&[u8]; 6] = [
             MAGIC,
             self.instance.as_bytes(),
             &self.commits.to_be_bytes(),
+            &self.base.to_be_bytes(),
             &self.file.inode.to_be_bytes(),
             &self.file.created.to_be_bytes(),
         ];
@@ -72,9 +76,10 @@ impl Record {
         r.expect(MAGIC)?;
         let instance = InstanceId::from(r.array()?);
         let commits = r.u64()?;
+        let base = r.u64()?;
         let file = FileIdentity { inode: r.u64()?, created: r.u64()? };
         r.finish()?;
-        Ok(Self { instance, commits, file })
+        Ok(Self { instance, commits, base, file })
     }
 
     /// Is `database`, which says of itself what `found` says, the one that this record guards?
@@ -85,6 +90,18 @@ impl Record {
             Err(Restored::Copied)
         } else if self.commits > found.commits {
             Err(Restored::Behind { commits: found.commits, seen: self.commits })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// May a log be played into the file that without it says of itself what `alone` says? Not into one that is older
+    /// than the beginning of the log: the commits between would be missing, and the newest there.
+    pub(super) fn admits_log(&self, alone: &Self) -> Result<(), Restored> {
+        if self.instance != alone.instance {
+            Err(Restored::OtherInstance)
+        } else if self.base > alone.commits {
+            Err(Restored::Behind { commits: alone.commits, seen: self.base })
         } else {
             Ok(())
         }
@@ -149,6 +166,16 @@ impl Guard {
         Ok(())
     }
 
+    /// Notes, on the disk, that the file has `base` commits without its log: before a log begins that stands on them.
+    pub(super) fn rebase(&mut self, base: u64) -> Result<(), StoreError> {
+        if let Some(record) = self.record.as_mut().filter(|record| record.base < base) {
+            record.base = base;
+            self.file.write_all_at(&record.to_bytes(), 0)?;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         Ok(self.file.sync_data()?)
     }
@@ -160,7 +187,7 @@ mod tests {
 
     fn recorded() -> Record {
         let file = FileIdentity { inode: 3, created: 9 };
-        Record { instance: InstanceId::from([7; 16]), commits: 5, file }
+        Record { instance: InstanceId::from([7; 16]), commits: 5, base: 4, file }
     }
 
     #[test]
@@ -185,7 +212,11 @@ mod tests {
         for file in [FileIdentity { inode: 4, created: 9 }, FileIdentity { inode: 3, created: 8 }] {
             assert_eq!(recorded().admits(&Record { file, ..recorded() }), Err(Restored::Copied));
         }
+        let alone = |commits| Record { commits, ..recorded() };
+        assert_eq!(recorded().admits_log(&alone(4)), Ok(()));
+        assert_eq!(recorded().admits_log(&alone(3)), Err(Restored::Behind { commits: 3, seen: 4 }));
         let other = Record { instance: InstanceId::from([8; 16]), ..ahead };
+        assert_eq!(recorded().admits_log(&other), Err(Restored::OtherInstance));
         assert_eq!(recorded().admits(&other), Err(Restored::OtherInstance));
     }
 }

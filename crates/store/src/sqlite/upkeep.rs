@@ -3,16 +3,16 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::fs;
 use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, MAIN_DB, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use symbolon_keys::OsRng;
 
-use super::connection::{open_reader, open_writer};
+use super::connection::{checkpoint, open_reader, open_writer};
 use super::engine::{Rings, apart};
 use super::file::{BESIDE, Temporary, parent, sync, vacant};
 use super::guard::InstanceId;
@@ -26,11 +26,13 @@ const VACUUM: u32 = 64;
 const COPY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// Moves the log into the database whenever the writer rings, beside readers and writer.
-pub(super) fn serve(path: &Path, options: &Options, rings: &Rings) {
+pub(super) fn serve(path: &Path, options: &Options, base: &AtomicU64, rings: &Rings) {
     let mut db = open_writer(path, options).ok();
     while rings.recv().is_ok() {
         let done = match &db {
-            Some(db) => db.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE).map(drop),
+            Some(db) => checkpoint(db, CheckpointMode::PASSIVE)
+                .map(|moved| base.fetch_max(moved.unwrap_or_default(), Ordering::SeqCst))
+                .map(|_| ()),
             None => open_writer(path, options).map(|opened| db = Some(opened)),
         };
         if let Err(error) = done {
@@ -102,9 +104,11 @@ impl Sqlite {
             left = free;
         }
         let path = self.path().to_path_buf();
-        let emptied = apart(path, |path| {
-            let empty = |db: Connection| db.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE);
-            open_writer(&path, &Options::default()).and_then(empty).map_err(StoreError::from)?;
+        let base = self.engine.base.clone();
+        let emptied = apart(path, move |path| {
+            let empty = |db: Connection| checkpoint(&db, CheckpointMode::TRUNCATE);
+            let moved = open_writer(&path, &Options::default()).and_then(empty).map_err(StoreError::from)?;
+            base.fetch_max(moved.unwrap_or_default(), Ordering::SeqCst);
             Ok(())
         });
         emptied.await.map_err(|error| match error {

@@ -2,7 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -10,7 +12,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, MAIN_DB};
 use tokio::sync::oneshot;
 
-use super::connection::is_grave;
+use super::connection::{checkpoint, is_grave};
 use super::file::{Opened, open_whole};
 use super::guard::Guard;
 use super::options::{CommitPoint, Options};
@@ -76,6 +78,8 @@ pub(super) struct Writer {
     /// None after a storage error, until it can be opened again.
     db: Option<Connection>,
     guard: Guard,
+    /// Commits that the file has without its log, as whoever moves the log says.
+    base: Arc<AtomicU64>,
     options: Options,
     /// Rings for upkeep.
     bell: SyncSender<()>,
@@ -83,9 +87,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(opened: Opened, options: Options, bell: SyncSender<()>) -> Self {
+    pub(super) fn new(opened: Opened, options: Options, bell: SyncSender<()>, base: Arc<AtomicU64>) -> Self {
         let Opened { path, db, guard } = opened;
-        Self { path, db: Some(db), guard, options, bell, commits: 0 }
+        Self { path, db: Some(db), guard, base, options, bell, commits: 0 }
     }
 
     /// Serves the queue until every sender is gone, then closes its connection and brings the guard to the disk. The
@@ -116,7 +120,11 @@ impl Writer {
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         let db = match self.db.take() {
             Some(db) => db,
-            None => open_whole(&self.path, &self.options)?,
+            None => {
+                let db = open_whole(&self.path, &self.options)?;
+                self.note_base(checkpoint(&db, CheckpointMode::PASSIVE)?);
+                db
+            }
         };
         let mut doubt = false;
         let fate = self.transact(&db, group, &mut doubt);
@@ -142,6 +150,10 @@ impl Writer {
                 return Err(error);
             }
         };
+        // Before a log begins that stands on it.
+        if let Err(error) = self.guard.rebase(self.base.load(Ordering::SeqCst)) {
+            tracing::warn!(%error, "the guard file could not be advanced");
+        }
         let committed = self
             .options
             .reach(CommitPoint::Applied)
@@ -158,6 +170,10 @@ impl Writer {
         self.options.reach(CommitPoint::Guarded).map_err(|_| StoreError::Unknown)
     }
 
+    fn note_base(&self, base: Option<u64>) {
+        self.base.fetch_max(base.unwrap_or_default(), Ordering::SeqCst);
+    }
+
     /// Now and then, looks how long the log is.
     fn watch_log(&mut self) {
         self.commits = self.commits.wrapping_add(1);
@@ -165,7 +181,9 @@ impl Writer {
         match db.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::NOOP) {
             Ok((frames, _)) if frames > LOG_TOO_LONG => {
                 // Readers may hold it up, for as long as the busy timeout; then the next look tries again.
-                let _ = db.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::RESTART);
+                if let Ok(base) = checkpoint(db, CheckpointMode::RESTART) {
+                    self.note_base(base);
+                }
             }
             Ok((frames, _)) if frames > LOG_LONG => {
                 // A full bell has been rung already.

@@ -178,6 +178,42 @@ async fn an_older_copy_than_a_start_has_seen_is_not_attached() {
 }
 
 #[tokio::test]
+async fn a_log_is_not_played_into_an_older_file_than_it_began_on() {
+    let place = Place::new();
+    let store = place.fresh().await;
+    let path = store.path().to_path_buf();
+    let log = beside(&path, "-wal");
+    write(&store, 1).await;
+    store.compact().await.unwrap();
+    let old = fs::read(&path).unwrap();
+    write(&store, 2).await;
+    store.compact().await.unwrap();
+    let own = fs::read(&path).unwrap();
+    // Something else, which stays in the log, and with it the newest number of commits.
+    let bob = "bob".parse().unwrap();
+    store.put(&bob, &ProfileDigest::from([9; 32])).await.unwrap();
+    let newer = fs::read(&log).unwrap();
+    store.close().await;
+    fs::write(&path, &old).unwrap();
+    fs::write(&log, &newer).unwrap();
+    for _ in 0..2 {
+        let refused = Sqlite::attach(&path).await.err();
+        assert!(
+            matches!(refused, Some(AttachError::RestoreRequired(Restored::Behind { .. }))),
+            "{refused:?}"
+        );
+        let exists = Some(AttachError::Exists { path: log.clone() });
+        assert_eq!(Sqlite::attach_after_restore(&path).await.err(), exists);
+        assert_eq!(Sqlite::upgrade(&path).await.err(), exists);
+        assert!(fs::read(&path).unwrap() == old && fs::read(&log).unwrap() == newer, "untouched");
+    }
+    fs::write(&path, &own).unwrap();
+    let store = Sqlite::attach(&path).await.unwrap();
+    assert_eq!(read(&store).await, Some(2), "its own file takes the log");
+    assert!(ProfileStore::get(&store, &bob).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_file_with_two_names_is_not_attached() {
     let place = Place::new();
     let store = place.fresh().await;
