@@ -1,5 +1,12 @@
 //! The hot paths of `symbolon-keys`, each backend beside the primitives that it is made of: what lies between is the
 //! cost of our types.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    reason = "a bench may panic, and has std"
+)]
 
 use std::hint::black_box;
 

@@ -72,7 +72,7 @@ fn is_new(path: &Path) -> bool {
 
 /// Overwrites a file and removes it.
 fn erase(path: &Path) -> io::Result<()> {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     let mut file = fs::OpenOptions::new().write(true).open(path)?;
     let mut left = file.metadata()?.len();
     while left > 0 {

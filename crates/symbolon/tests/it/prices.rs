@@ -78,9 +78,11 @@ impl Service for Rebate {
     }
 }
 
+type Delivered = Vec<(OutboxId, Vec<u8>)>;
+
 /// Fails the first time.
 #[derive(Clone, Default)]
-struct Recorded(Arc<Mutex<Vec<(OutboxId, Vec<u8>)>>>);
+struct Recorded(Arc<Mutex<Delivered>>);
 
 impl Courier for Recorded {
     async fn deliver(&self, id: OutboxId, payload: &[u8]) -> Result<(), ServiceError> {
