@@ -5,13 +5,13 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use symbolon::keys::{Epoch, Id, OsRng, UnixTime};
 use symbolon::table::{
-    Answer, Approval, ApprovalId, Approver, Directory, Document, Inbox, Record, Screen, SignedApproval,
-    StoreError, Table,
+    Answer, Approval, ApprovalError, ApprovalId, Approver, Directory, Document, Inbox, Record, Screen,
+    SignedApproval, StoreError, Table,
 };
 use symbolon::{Client, RemoteDirectory};
 
 use crate::Failure;
-use crate::scene::{Scene, User};
+use crate::scene::{Scene, User, fails};
 use crate::story::Story;
 
 /// Counts how often the directory is asked.
@@ -63,18 +63,12 @@ pub(crate) async fn messages_by_id(
     bob: &Client,
     story: &mut Story,
 ) -> Result<Vec<u8>, Failure> {
-    story.step("Messages by id: the sender finds the key, the server forwards, the recipient finds the key");
-    let mine = alice.register(scene.alice.id, &scene.alice.identity).await?;
-    let theirs = bob.register(scene.bob.id, &scene.bob.identity).await?;
-    bob.login(scene.bob.id).await?;
-    story.shows(
-        "T11",
-        "both registered their public keys and proved that they hold the private ones",
-        json!({ "alice": mine.keys().table.to_string(), "bob": theirs.keys().table.to_string() }),
-    );
-    let record = alice.record(scene.bob.id).await?.ok_or("bob is not in the directory")?;
-    story.check("T7", record == theirs, "the directory hands out the key by id", json!({ "id": "bob" }))?;
-
+    story
+        .step("Messages by id: the sender finds the key, the server forwards, the recipient finds the key")?;
+    registered(scene, alice, bob, story).await?;
+    for client in [alice, bob] {
+        acknowledge_leftovers(client).await?;
+    }
     let (sending, receiving) = (table(&scene.alice, alice), table(&scene.bob, bob));
     let inbox = Inbox::new(scene.bob.store.clone());
     let order = order(scene.alice.id)?.to_bytes()?;
@@ -86,10 +80,16 @@ pub(crate) async fn messages_by_id(
         json!({ "bytes": order.len(), "sealed": sealed.len(), "directory asked": asked(&sending) }),
     )?;
     let number = alice.deposit(&sealed).await?;
-    story.shows("T8", "the server stores the message", json!({ "number": number }));
+    let waiting = scene.has_letter(&scene.bob, number).await?;
+    story.check("T8", waiting, "the server stores the message", json!({ "number": number }))?;
     let letters = bob.poll(None, 16).await?.letters;
     let (_, message) = letters.iter().find(|(at, _)| *at == number).ok_or("the message did not arrive")?;
-    story.shows("T9", "the recipient's device polls and has it", json!({ "letters": letters.len() }));
+    story.check(
+        "T9",
+        *message == sealed,
+        "the recipient's device polls and has it, as it was sent",
+        json!({ "letters": letters.len() }),
+    )?;
     let opened = receiving.open(message).await?;
     let from = *opened.from();
     let received = inbox.accept(opened).await?.plaintext().to_vec();
@@ -124,6 +124,39 @@ pub(crate) async fn messages_by_id(
     Ok(received)
 }
 
+/// Both put their public keys into the directory, under ids that nobody else gets.
+async fn registered(scene: &Scene, alice: &Client, bob: &Client, story: &mut Story) -> Result<(), Failure> {
+    let mine = alice.register(scene.alice.id, &scene.alice.identity).await?;
+    let theirs = bob.register(scene.bob.id, &scene.bob.identity).await?;
+    bob.login(scene.bob.id).await?;
+    // Mallory holds other private keys: bob's id is not to be had with them.
+    let mallory = scene.connect(&scene.mallory).await?;
+    let stolen = fails(mallory.register(scene.bob.id, &scene.mallory.identity)).await;
+    story.check(
+        "T11",
+        stolen.is_some(),
+        "both registered their public keys and proved that they hold the private ones; nobody else gets their ids",
+        json!({
+            "alice": mine.keys().table.to_string(), "bob": theirs.keys().table.to_string(),
+            "mallory as bob": stolen,
+        }),
+    )?;
+    let record = alice.record(scene.bob.id).await?.ok_or("bob is not in the directory")?;
+    story.check("T7", record == theirs, "the directory hands out the key by id", json!({ "id": "bob" }))
+}
+
+/// Messages of runs that were interrupted: they would be in the way of those of this run.
+async fn acknowledge_leftovers(client: &Client) -> Result<(), Failure> {
+    loop {
+        let letters = client.poll(None, 16).await?.letters;
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let numbers: Vec<u64> = letters.iter().map(|(number, _)| *number).collect();
+        client.acknowledge(&numbers).await?;
+    }
+}
+
 /// What the first user asks the second to pay.
 fn order(payee: Id) -> Result<Document, Failure> {
     let expires = UnixTime::from_secs(UnixTime::now().as_secs().saturating_add(600));
@@ -134,13 +167,22 @@ fn order(payee: Id) -> Result<Document, Failure> {
     Ok(order)
 }
 
-/// The second user's thumb: it reads what is shown, and presses the button.
-struct Button;
+/// The second user's thumb, which counts what it is shown.
+struct Button {
+    answer: Answer,
+    shown: AtomicUsize,
+}
+
+impl Button {
+    const fn that_says(answer: Answer) -> Self {
+        Self { answer, shown: AtomicUsize::new(0) }
+    }
+}
 
 impl Approver for Button {
     async fn ask(&self, document: &Document) -> Answer {
-        let shown = document.render(Screen::default());
-        if shown.is_empty() { Answer::Declined } else { Answer::Approved }
+        self.shown.fetch_add(document.render(Screen::default()).len(), Ordering::Relaxed);
+        self.answer
     }
 }
 
@@ -151,27 +193,41 @@ pub(crate) async fn order_is_approved(
     order: &[u8],
     story: &mut Story,
 ) -> Result<(), Failure> {
-    story
-        .step("The message is a payment order; the recipient approves it, and the signed approval goes back");
-    let approval = Approval::request(order)?;
-    let document = approval.document().clone();
-    let pages = document.render(Screen::default());
-    let shown: Vec<String> = pages.iter().map(ToString::to_string).collect();
-    let signed = approval.ask(&Button).await?.sign(
-        &scene.bob.id,
-        &scene.bob.identity.signing_key(),
-        "Bob, account 7",
-        UnixTime::now(),
+    story.step(
+        "The message is a payment order; the recipient approves it, and the signed approval goes back",
     )?;
-    story.shows(
+    let button = Button::that_says(Answer::Declined);
+    let declined = Approval::request(order)?.ask(&button).await.err();
+    story.check(
         "T4",
-        "shown from the signed bytes, approved by a pressed button, then signed",
-        json!({ "shown": shown, "signed bytes": signed.to_bytes().len() }),
-    );
+        matches!(declined, Some(ApprovalError::Declined)) && button.shown.into_inner() > 0,
+        "shown and declined: there is nothing that could be signed",
+        json!({ "error": declined.map(|error| error.to_string()) }),
+    )?;
 
+    let approval = Approval::request(order)?;
+    let pages = approval.document().render(Screen::default());
+    let shown: Vec<String> = pages.iter().map(ToString::to_string).collect();
+    let button = Button::that_says(Answer::Approved);
+    let approved = approval.ask(&button).await?;
+    let (id, key) = (&scene.bob.id, scene.bob.identity.signing_key());
+    let signed = approved.sign(id, &key, "Bob, account 7", UnixTime::now())?.to_bytes();
     let (replying, asking) = (table(&scene.bob, bob), table(&scene.alice, alice));
-    let inbox = Inbox::new(scene.alice.store.clone());
-    let returned = send((&replying, bob), (&asking, alice), &inbox, &signed.to_bytes()).await?;
+    let sealed = replying.seal(&scene.alice.id, &signed).await?;
+    let number = bob.deposit(&sealed).await?;
+    let letters = alice.poll(None, 16).await?.letters;
+    let (_, message) = letters.iter().find(|(at, _)| *at == number).ok_or("the approval did not arrive")?;
+    let received = Inbox::new(scene.alice.store.clone()).accept(asking.open(message).await?).await?;
+    alice.acknowledge(&[number]).await?;
+    let returned = received.plaintext().to_vec();
+    let hidden = !message.windows(signed.len()).any(|bytes| bytes == signed);
+    story.check(
+        "T4",
+        button.shown.into_inner() == pages.len() && hidden && returned == signed,
+        "approved by a pressed button, then signed, encrypted with the table's secret, and transmitted",
+        json!({ "shown": shown, "signed bytes": signed.len(), "sealed bytes": message.len() }),
+    )?;
+
     let signed = SignedApproval::from_bytes(&returned)?;
     let signer = alice.record(scene.bob.id).await?.ok_or("the signer is not in the directory")?;
     let signer = (signer.id(), &signer.keys().verifying);

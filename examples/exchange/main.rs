@@ -8,18 +8,29 @@
 
 mod agreement;
 mod documents;
+mod ends;
 mod mail;
 mod pads;
+mod place;
 mod scene;
 mod story;
+#[cfg(test)]
+mod tests;
 
+use core::future::Future;
 use core::net::SocketAddr;
-use std::path::PathBuf;
+use core::pin::pin;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use scene::Scene;
-use story::Story;
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::place::{At, Place};
+use crate::scene::Scene;
+use crate::story::Story;
 
 /// Any failure: the story stops at the first.
 type Failure = Box<dyn core::error::Error + Send + Sync>;
@@ -32,19 +43,39 @@ struct Arguments {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// The document that the first user stores; 8 MiB of random bytes if none is given.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(document))]
     file: Option<PathBuf>,
     /// Keep database and keys in this folder, and go on from what is there. Without it, nothing is kept.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(folder))]
     data: Option<PathBuf>,
     /// Print one JSON object a line, and nothing else.
     #[arg(long)]
     json: bool,
 }
 
-/// The person at the keyboard has had enough.
+fn document(path: PathBuf) -> Result<PathBuf, String> {
+    let file = std::fs::File::open(&path).map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if metadata.is_dir() { Err("a folder, not a file".into()) } else { Ok(path) }
+}
+
+fn folder(path: PathBuf) -> Result<PathBuf, String> {
+    if path.to_str().is_none_or(|name| name.contains(['?', '#'])) {
+        return Err("the name of a folder with a database is UTF-8, without `?` and `#`".into());
+    }
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_dir() => Err("there is a file of that name".into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
+        _ => std::path::absolute(path).map_err(|error| error.to_string()),
+    }
+}
+
+/// The person at the keyboard, or the system, has had enough.
 #[derive(Debug)]
-struct Interrupted;
+struct Interrupted {
+    /// As a shell reports a program that a signal ended: 128 and the signal's number.
+    status: u8,
+}
 
 impl core::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -57,28 +88,62 @@ impl core::error::Error for Interrupted {}
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match tell(&arguments, &mut Story::new(arguments.json)).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("exchange: {failure}");
-            // As a shell reports a program that was interrupted.
-            if failure.is::<Interrupted>() { ExitCode::from(130) } else { ExitCode::FAILURE }
-        }
-    }
+    let told = match interruption() {
+        Ok(interruption) => tell(&arguments, &mut Story::new(arguments.json), interruption).await,
+        Err(error) => Err(error.into()),
+    };
+    let Err(failure) = told else { return ExitCode::SUCCESS };
+    // If nobody reads this either, the status says it.
+    let _ = writeln!(io::stderr(), "exchange: {failure}");
+    failure.downcast_ref::<Interrupted>().map_or(ExitCode::FAILURE, |by| ExitCode::from(by.status))
 }
 
-async fn tell(arguments: &Arguments, story: &mut Story) -> Result<(), Failure> {
-    // The temporary folder lives as long as the story, and is removed with everything in it.
-    let temporary = if arguments.data.is_none() { Some(tempfile::tempdir()?) } else { None };
-    let folder = match (&arguments.data, &temporary) {
-        (Some(data), _) => data.clone(),
-        (None, Some(temporary)) => temporary.path().join("exchange"),
-        (None, None) => return Err("no folder to work in".into()),
+/// Waits for Ctrl-C or the system's request to end, both of which are noticed from now on.
+fn interruption() -> io::Result<impl Future<Output = Interrupted>> {
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = int.recv() => Interrupted { status: 130 },
+            _ = term.recv() => Interrupted { status: 143 },
+        }
+    })
+}
+
+async fn tell(
+    arguments: &Arguments,
+    story: &mut Story,
+    interruption: impl Future<Output = Interrupted>,
+) -> Result<(), Failure> {
+    if let Some(data) = &arguments.data {
+        return tell_in(data, arguments, story, interruption).await;
+    }
+    let temporary = tempfile::tempdir()?;
+    let told = tell_in(&temporary.path().join("exchange"), arguments, story, interruption).await;
+    let path = temporary.path().to_path_buf();
+    temporary.close().at(&path)?;
+    told
+}
+
+async fn tell_in(
+    folder: &Path,
+    arguments: &Arguments,
+    story: &mut Story,
+    interruption: impl Future<Output = Interrupted>,
+) -> Result<(), Failure> {
+    let mut interruption = pin!(interruption);
+    let mut opening = pin!(async { Scene::open(Place::open(folder).await?, arguments.listen).await });
+    // It takes a moment. What was begun is finished even then: half a stage could not be taken down in order.
+    let (scene, interrupted) = tokio::select! {
+        interrupted = &mut interruption => (opening.await, Some(interrupted)),
+        scene = &mut opening => (scene, None),
     };
-    let mut scene = Scene::open(&folder, arguments.listen, story).await?;
-    let told = tokio::select! {
-        told = acts(arguments, &mut scene, story) => told,
-        interrupted = tokio::signal::ctrl_c() => Err(interrupted.map_or_else(Into::into, |()| Interrupted.into())),
+    let mut scene = scene?;
+    let told = match interrupted {
+        Some(interrupted) => Err(interrupted.into()),
+        None => tokio::select! {
+            told = acts(arguments, &mut scene, story) => told,
+            interrupted = &mut interruption => Err(interrupted.into()),
+        },
     };
     // However it went, the server finishes what it was doing, and the databases are closed.
     scene.close().await?;
@@ -95,31 +160,4 @@ async fn acts(arguments: &Arguments, scene: &mut Scene, story: &mut Story) -> Re
     alice.close().await?;
     bob.close().await?;
     story.summary(scene).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The story holds, and a second run goes on where the first stopped.
-    // proves A1 A2 A4 A6 T3 T4 T6 L28 E2 E11 X1 X3
-    #[tokio::test]
-    async fn twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let document = folder.path().join("document");
-        std::fs::write(&document, vec![7; 300_000]).unwrap();
-        let data = folder.path().join("data");
-        let arguments = Arguments::parse_from([
-            "exchange".as_ref(),
-            "--json".as_ref(),
-            "--file".as_ref(),
-            document.as_os_str(),
-            "--data".as_ref(),
-            data.as_os_str(),
-        ]);
-        for run in 1..=2 {
-            let mut story = Story::new(true);
-            tell(&arguments, &mut story).await.unwrap_or_else(|failure| panic!("run {run}: {failure}"));
-        }
-    }
 }

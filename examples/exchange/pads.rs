@@ -1,65 +1,171 @@
-//! Step 5: prepaid pads, services under them, and their end.
+//! Step 5: the prepaid pad that is kept from run to run, and services under it.
+
+use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 use symbolon::keys::OsRng;
-use symbolon::ledger::{Amount, Pad, PadHalf, PadId, Provision, SinglePad};
-use symbolon::{Ask, Calculate, Client, PadClient, PadError, Purchase, RefusalCode, Voucher};
+use symbolon::ledger::material::FileHalf;
+use symbolon::ledger::{Amount, Pad, PadError, PadHeader, PadId, Provision, SinglePad};
+use symbolon::{AnyStore, Ask, Calculate, Client, PadClient, Purchase, Voucher};
 
 use crate::Failure;
-use crate::scene::Scene;
+use crate::ends;
+use crate::place::At;
+use crate::scene::{Scene, User};
 use crate::story::Story;
 
-/// The pad that is kept from run to run, and the one that is used up in every run.
+/// Bytes of the pad that is kept.
 const KEPT: u64 = 1 << 20;
-const SMALL: u64 = 16 << 10;
+const WORTH: Amount = Amount::new(100_000);
+/// What a run may need of a lane: two batches are burnt when the pad is attached twice, and one is used.
+pub(crate) const FOR_A_RUN: u64 = 3 * KEPT / 128;
+
+/// The pad's file; the voucher that gets back what is left of its value; and the voucher of a purchase that is not
+/// finished.
+const PAD: &str = "alice.pad";
+const VOUCHER: &str = "alice.voucher";
+const PURCHASE: &str = "alice.purchase";
+
+pub(crate) type Half = Pad<AnyStore, FileHalf>;
+pub(crate) type Under = PadClient<AnyStore, FileHalf>;
 
 pub(crate) async fn services_under_a_pad(
     scene: &Scene,
     alice: &Client,
     story: &mut Story,
 ) -> Result<(), Failure> {
-    story.step("A prepaid pad: services under it, value and pad going down together, to the end");
-    let path = scene.folder.join("alice.pad");
-    if !scene.resumed {
-        let voucher = scene.operator.sell_voucher(Amount::new(100_000)).await?;
-        let header = alice.buy_pad(&Purchase::new(voucher, KEPT, &mut OsRng), &path).await?;
-        story.shows(
-            "L1",
-            "a pair of identical pads: one half in the user's file, one at the server",
-            json!({ "pad": header.pad.to_string(), "bytes": KEPT, "file": path.display().to_string() }),
-        );
-        let pad = SinglePad::new(&path);
-        Pad::provision(&scene.alice.store, &pad, Provision::new(header.pad)).await?;
-    }
-    let material = SinglePad::new(&path);
-    let pad = Pad::attach(&scene.alice.store, &material, material.header()?.pad).await?;
-    let kept = alice.with_pad(pad);
-    if scene.resumed {
-        story.shows("L1", "the pad of the last run goes on", json!({ "pad": kept.id().to_string() }));
-    }
+    story.step("A prepaid pad: services under it, value and pad going down together, to the end")?;
+    let kept = alice.with_pad(the_kept_pad(scene, alice, story).await?);
+    let start = kept.remaining();
+    let value = kept.balance().await?;
+    story.check(
+        "L18",
+        value > Amount::ZERO,
+        "the server found its half by the identifier in the frame",
+        json!({
+            "identifier": kept.id().to_string(), "value": value.to_string(),
+            "left of the user's lane": start.send, "left of the server's lane": start.receive,
+        }),
+    )?;
     serve(&kept, story).await?;
     repeat(&kept, story).await?;
     let pad = kept.into_pad();
-    let (id, left) = (pad.id(), pad.remaining());
+    let (id, left) = (pad.id(), pad.remaining().send);
     pad.detach().await?;
-    goes_on(scene, alice, id, left.send, story).await?;
-    to_the_end(scene, alice, story).await
+    goes_on(scene, alice, id, left, story).await?;
+    ends::by_value(scene, alice, story).await?;
+    ends::by_pad(scene, alice, story).await
+}
+
+/// The pad of the last run, or a new one: each file in the folder says how far things have come.
+pub(crate) async fn the_kept_pad(scene: &Scene, alice: &Client, story: &mut Story) -> Result<Half, Failure> {
+    let path = scene.place.folder.join(PAD);
+    if path.try_exists().at(&path)? {
+        let pad = attached(&scene.alice, &path).await?;
+        let left = pad.remaining();
+        if left.send >= FOR_A_RUN && left.receive >= FOR_A_RUN {
+            // If the run that bought it did not come to this.
+            forget_purchase(scene)?;
+            let what = "the pad of an earlier run goes on";
+            story.shows("L1", what, json!({ "pad": pad.id().to_string(), "bought": false }))?;
+            return Ok(pad);
+        }
+        use_up(scene, alice.with_pad(pad), story).await?;
+    } else if text_in(scene, VOUCHER)?.is_some() && text_in(scene, PURCHASE)?.is_none() {
+        return Err(format!(
+            "{}: the pad that was bought is gone; what it held cannot be had again",
+            path.display()
+        )
+        .into());
+    }
+    let header = buy(scene, alice, story).await?;
+    let pad = attached(&scene.alice, &path).await?;
+    forget_purchase(scene)?;
+    story.check(
+        "L16",
+        header.value > Amount::ZERO && pad.id() == header.pad,
+        "the pad's value is what was paid for it",
+        json!({ "value": header.value.to_string() }),
+    )?;
+    Ok(pad)
+}
+
+/// Takes a pad into use. One whose file is there and that no ledger ever knew is provisioned first; one that lost its
+/// ledger is an error.
+pub(crate) async fn attached(user: &User, path: &Path) -> Result<Half, Failure> {
+    let material = SinglePad::new(path);
+    let id = material.header()?.pad;
+    match Pad::attach(&user.store, &material, id).await {
+        Err(PadError::NotProvisioned(_)) => {
+            Pad::provision(&user.store, &material, Provision::new(id)).await?;
+            Ok(Pad::attach(&user.store, &material, id).await?)
+        }
+        attached => Ok(attached?),
+    }
+}
+
+/// Buys a pad, or goes on with a purchase that was interrupted.
+async fn buy(scene: &Scene, alice: &Client, story: &mut Story) -> Result<PadHeader, Failure> {
+    let voucher = voucher(scene).await?;
+    scene.place.keep(PURCHASE, voucher.to_text().as_bytes())?;
+    let new = scene.place.scratch("kept.pad");
+    let header = alice.buy_pad(&Purchase::new(voucher, KEPT, &mut OsRng), &new).await?;
+    let pair = ends::lanes(&new)? == ends::lanes(&ends::server_half(scene, header.pad))?;
+    scene.place.move_in(&new, PAD)?;
+    story.check(
+        "L1",
+        pair,
+        "a pair of identical pads: one half in the user's file, one at the server",
+        json!({
+            "pad": header.pad.to_string(), "bytes": KEPT, "bought": true,
+            "file": scene.place.folder.join(PAD).display().to_string(),
+        }),
+    )?;
+    Ok(header)
+}
+
+/// The voucher at hand if it is worth anything: what was left of the last pad came back to it. Else another.
+async fn voucher(scene: &Scene) -> Result<Voucher, Failure> {
+    for name in [PURCHASE, VOUCHER] {
+        let Some(text) = text_in(scene, name)? else { continue };
+        let voucher: Voucher = text.trim().parse()?;
+        if scene.operator.value_of(&voucher).await? > Amount::ZERO {
+            return Ok(voucher);
+        }
+    }
+    let voucher = scene.operator.sell_voucher(WORTH).await?;
+    scene.place.keep(VOUCHER, voucher.to_text().as_bytes())?;
+    Ok(voucher)
+}
+
+fn forget_purchase(scene: &Scene) -> Result<(), Failure> {
+    let path = scene.place.folder.join(PURCHASE);
+    if path.try_exists().at(&path)? { fs::remove_file(&path).at(&path) } else { Ok(()) }
+}
+
+fn text_in(scene: &Scene, name: &str) -> Result<Option<String>, Failure> {
+    let path = scene.place.folder.join(name);
+    if path.try_exists().at(&path)? { fs::read_to_string(&path).at(&path).map(Some) } else { Ok(None) }
+}
+
+/// Uses what is left of a pad that is too short for a run, so that the server ends it, and its value comes back.
+async fn use_up(scene: &Scene, pad: Under, story: &mut Story) -> Result<(), Failure> {
+    let id = pad.id();
+    let (end, asked) = ends::exhaust(async || pad.balance().await.map(drop)).await;
+    drop(pad);
+    let row = scene.ledger_row(id).await?;
+    story.check(
+        "L15",
+        ends::is_exhausted(&end) && row.status.is_closed(),
+        "the pad of the earlier runs is used up: the server ended it, and the rest of its value is back on its voucher",
+        json!({ "pad": id.to_string(), "requests": asked, "then": end.to_string(), "status": row.status.to_string() }),
+    )
 }
 
 /// A calculation, quoted and performed; the value goes down by its fee.
-async fn serve<S, H>(pad: &PadClient<S, H>, story: &Story) -> Result<(), Failure>
-where
-    S: symbolon::ledger::LedgerStore,
-    H: PadHalf,
-{
+async fn serve(pad: &Under, story: &mut Story) -> Result<(), Failure> {
     let before = (pad.balance().await?, pad.remaining());
-    story.check(
-        "L18",
-        before.0 > Amount::ZERO,
-        "the server found its half by the identifier in the frame",
-        json!({ "identifier": pad.id().to_string() }),
-    )?;
-    story.shows("L3", "the value that is left of what was paid", json!({ "value": before.0.to_string() }));
     let quote = pad.quote(Calculate::sum([1, 2, 39])).await?;
     let price = quote.price();
     let done = pad.perform(&quote).await?;
@@ -87,11 +193,7 @@ where
 }
 
 /// The same request again: the same answer, and nothing charged twice.
-async fn repeat<S, H>(pad: &PadClient<S, H>, story: &Story) -> Result<(), Failure>
-where
-    S: symbolon::ledger::LedgerStore,
-    H: PadHalf,
-{
+async fn repeat(pad: &Under, story: &mut Story) -> Result<(), Failure> {
     let quote = pad.quote(Calculate::mean([10, 20])).await?;
     let first = pad.perform(&quote).await?;
     let left = pad.remaining();
@@ -105,77 +207,26 @@ where
 }
 
 /// Attached again, the pad goes on beyond where it was.
-async fn goes_on(scene: &Scene, alice: &Client, id: PadId, left: u64, story: &Story) -> Result<(), Failure> {
-    let material = SinglePad::new(scene.folder.join("alice.pad"));
-    let pad = alice.with_pad(Pad::attach(&scene.alice.store, &material, id).await?);
+async fn goes_on(
+    scene: &Scene,
+    alice: &Client,
+    id: PadId,
+    left: u64,
+    story: &mut Story,
+) -> Result<(), Failure> {
+    let pad = alice.with_pad(attached(&scene.alice, &scene.place.folder.join(PAD)).await?);
     let now = pad.remaining().send;
+    let value = pad.balance().await?;
+    let end = pad.remaining();
     story.check(
         "L2",
-        now <= left,
+        pad.id() == id && now <= left,
         "attached again, the pad goes on beyond its last reservation; what was reserved and not used is burnt",
-        json!({ "left before": left, "left now": now }),
+        json!({
+            "left before": left, "left now": now, "pad": id.to_string(), "value": value.to_string(),
+            "left of the user's lane": end.send, "left of the server's lane": end.receive,
+        }),
     )?;
-    pad.balance().await?;
     pad.into_pad().detach().await?;
     Ok(())
-}
-
-/// A small pad with little value, used until the server says that it is spent.
-async fn to_the_end(scene: &Scene, alice: &Client, story: &Story) -> Result<(), Failure> {
-    let earned_before = scene.operator.books().await?.revenue;
-    let voucher = scene.operator.sell_voucher(Amount::new(50)).await?;
-    let text = voucher.to_text();
-    let path = scene.folder.join(format!("small-{:08x}.pad", std::process::id()));
-    let header = alice.buy_pad(&Purchase::new(voucher, SMALL, &mut OsRng), &path).await?;
-    story.check(
-        "L16",
-        header.value == Amount::new(50),
-        "the pad's value is what was paid for it",
-        json!({ "value": header.value.to_string() }),
-    )?;
-    let store = &scene.alice.store;
-    let material = SinglePad::new(&path);
-    Pad::provision(store, &material, Provision::new(header.pad)).await?;
-    let pad = alice.with_pad(Pad::attach(store, &material, header.pad).await?);
-    let mut served = 0_u32;
-    let end = loop {
-        match one_more(&pad).await {
-            Ok(()) => served = served.saturating_add(1),
-            Err(error) => break error,
-        }
-    };
-    let exhausted = match &end {
-        PadError::Pad(error) => matches!(
-            error,
-            symbolon::ledger::PadError::Exhausted { .. } | symbolon::ledger::PadError::NotOpen(_)
-        ),
-        other => other.refusal().is_some_and(|refusal| refusal.code() == RefusalCode::Exhausted),
-    };
-    story.check(
-        "L15",
-        served > 0 && exhausted,
-        "the last request is refused as exhausted, and costs nothing",
-        json!({ "served": served, "then": end.to_string() }),
-    )?;
-    let voucher: Voucher = text.parse()?;
-    let back = scene.operator.value_of(&voucher).await?;
-    let earned = scene.operator.books().await?.revenue.saturating_sub(earned_before);
-    story.check(
-        "L20",
-        earned.checked_add(back) == Some(Amount::new(50)),
-        "the server's accounts: of the pad's worth the services were earned, and any rest went back to the voucher",
-        json!({ "earned": earned.to_string(), "back on the voucher": back.to_string() }),
-    )?;
-    drop(pad);
-    std::fs::remove_file(&path)?;
-    Ok(())
-}
-
-async fn one_more<S, H>(pad: &PadClient<S, H>) -> Result<(), PadError>
-where
-    S: symbolon::ledger::LedgerStore,
-    H: PadHalf,
-{
-    let quote = pad.quote(Calculate::sum([1, 2, 3, 4, 5])).await?;
-    pad.perform(&quote).await.map(drop)
 }

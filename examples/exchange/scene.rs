@@ -2,29 +2,27 @@
 
 use core::future::Future;
 use core::net::SocketAddr;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
 
-use serde_json::json;
 use symbolon::keys::passphrase::Passphrase;
-use symbolon::keys::{Backend, OsRng, Secret};
-use symbolon::ledger::Amount;
-use symbolon::{
-    AnyStore, Calculation, Client, Id, Identity, IdentityFile, NoisePublicKey, Operator, Server, ServerFolder,
-};
+use symbolon::ledger::{Amount, LedgerStore, PadId, PadRow};
+use symbolon::table::MailboxStore;
+use symbolon::{AnyStore, Calculation, Client, Id, Identity, NoisePublicKey, Operator, Server};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Failure;
-use crate::story::Story;
+use crate::place::{At, Place, USERS, passphrase_file};
 
 pub(crate) struct Scene {
-    pub(crate) folder: PathBuf,
-    /// Whether an earlier run left something to go on from.
-    pub(crate) resumed: bool,
+    pub(crate) place: Place,
     pub(crate) server: SocketAddr,
     pub(crate) server_key: NoisePublicKey,
     pub(crate) operator: Operator,
+    /// The server's own database, for the auditor.
+    pub(crate) ledger: AnyStore,
+    /// What the story cannot find of what the server took in: vouchers that were lost in interrupted runs.
+    pub(crate) lost: Amount,
     pub(crate) alice: User,
     pub(crate) bob: User,
     pub(crate) mallory: User,
@@ -40,39 +38,45 @@ pub(crate) struct User {
     pub(crate) store: AnyStore,
 }
 
+impl User {
+    async fn in_place(place: &Place, name: &str) -> Result<Self, Failure> {
+        let path = passphrase_file(&place.folder, name);
+        Ok(Self {
+            id: name.parse()?,
+            identity: place.identity(name)?,
+            passphrase: fs::read_to_string(&path).at(&path)?.parse()?,
+            store: place.database(name).await?,
+        })
+    }
+}
+
 impl Scene {
-    pub(crate) async fn open(folder: &Path, listen: SocketAddr, story: &mut Story) -> Result<Self, Failure> {
-        story.step("A server listens, two users connect, and each is sent to a port of its own");
-        std::fs::create_dir_all(folder)?;
-        // Whatever is there must be all there: what is missing from a folder in use is never made anew.
-        let resumed = folder.read_dir()?.next().is_some();
-        let place = Place { folder, resumed };
+    pub(crate) async fn open(place: Place, listen: SocketAddr) -> Result<Self, Failure> {
+        let [alice, bob, mallory] = USERS.map(|name| User::in_place(&place, name));
+        let (alice, bob, mallory) = (alice.await?, bob.await?, mallory.await?);
         let identity = place.identity("server")?;
-        let store = place.database("exchange").await?;
-        let rest = place.server_folder("exchange", &identity)?;
-        let server = Server::builder(store, identity, rest)
+        let ledger = place.database("exchange").await?;
+        let folder = place.server_folder(&identity)?;
+        let server = Server::builder(ledger.clone(), identity, folder)
             .service(Calculation::at(Amount::new(2)))
             .bind(listen)
             .await?;
-        let (address, key, operator) = (server.local_addr(), *server.public_key(), server.operator());
+        let (address, server_key, operator) = (server.local_addr(), *server.public_key(), server.operator());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        story.shows(
-            "A1",
-            "the server runs on its well-known port",
-            json!({ "address": address.to_string(), "key": key.to_string(), "resumed": resumed }),
-        );
+        let lost = Audit::of(&operator, &ledger).await?.lost;
         Ok(Self {
-            resumed,
+            place,
             server: address,
-            server_key: key,
+            server_key,
             operator,
-            alice: place.user("alice").await?,
-            bob: place.user("bob").await?,
-            mallory: place.user("mallory").await?,
-            folder: folder.to_path_buf(),
+            ledger,
+            lost,
+            alice,
+            bob,
+            mallory,
             stop,
             running,
         })
@@ -83,10 +87,22 @@ impl Scene {
         let _ = self.stop.send(());
         self.running.await?;
         drop(self.operator);
-        for user in [self.alice, self.bob, self.mallory] {
-            user.store.close().await;
+        for store in [self.ledger, self.alice.store, self.bob.store, self.mallory.store] {
+            store.close().await;
         }
-        Ok(())
+        let scratch = self.place.scratch.path().to_path_buf();
+        self.place.scratch.close().at(&scratch)
+    }
+
+    /// What the server's ledger says of a pad.
+    pub(crate) async fn ledger_row(&self, id: PadId) -> Result<PadRow, Failure> {
+        Ok(self.ledger.pad(id).await?.ok_or("the server's ledger does not know the pad")?)
+    }
+
+    /// Whether a message lies in the mailbox of `user`, under this number.
+    pub(crate) async fn has_letter(&self, user: &User, number: u64) -> Result<bool, Failure> {
+        let letters = MailboxStore::poll(&self.ledger, &user.id, number.saturating_sub(1), 1).await?;
+        Ok(letters.iter().any(|letter| letter.sequence == number))
     }
 
     pub(crate) async fn connect(&self, user: &User) -> Result<Client, Failure> {
@@ -94,59 +110,39 @@ impl Scene {
     }
 }
 
-/// A folder, new or in use.
-struct Place<'a> {
-    folder: &'a Path,
-    resumed: bool,
+/// The books, and beside them what lies in the accounts that they are about.
+pub(crate) struct Audit {
+    pub(crate) cash: Amount,
+    pub(crate) revenue: Amount,
+    /// The value of every pad, and of every voucher that one was bought with.
+    pub(crate) owed: Amount,
+    /// What is neither earned nor in any of these.
+    pub(crate) lost: Amount,
+    pub(crate) entries: u64,
 }
 
-impl Place<'_> {
-    async fn user(&self, name: &str) -> Result<User, Failure> {
-        let path = self.folder.join(format!("{name}.passphrase"));
-        if !self.resumed {
-            let secret = Secret::<16>::generate(&mut OsRng);
-            let text: String = secret.expose().iter().map(|byte| format!("{byte:02x}")).collect();
-            private(&path, text.as_bytes())?;
+impl Audit {
+    pub(crate) async fn of(operator: &Operator, ledger: &AnyStore) -> Result<Self, Failure> {
+        let mut accounts = Vec::new();
+        let mut after = None;
+        loop {
+            let pads = ledger.pads(after, 256).await?;
+            let Some(last) = pads.last() else { break };
+            after = Some(last.id);
+            accounts.extend(pads.iter().flat_map(|pad| [pad.account, pad.refund]).flatten());
         }
-        Ok(User {
-            id: name.parse()?,
-            identity: self.identity(name)?,
-            passphrase: std::fs::read_to_string(path)?.parse()?,
-            store: self.database(name).await?,
-        })
-    }
-
-    fn identity(&self, name: &str) -> Result<Identity, Failure> {
-        let file = IdentityFile::at(self.folder.join(format!("{name}.identity")));
-        if !self.resumed {
-            file.create(&Identity::generate(Backend::best(), &mut OsRng))?;
+        accounts.sort_unstable();
+        accounts.dedup();
+        let mut owed = Amount::ZERO;
+        for id in accounts {
+            let balance = ledger.account(id).await?.map_or(Amount::ZERO, |account| account.balance);
+            owed = owed.checked_add(balance).ok_or("more is owed than there is")?;
         }
-        Ok(file.read()?)
+        let books = operator.books().await?;
+        let known = owed.checked_add(books.revenue).ok_or("more is owed than there is")?;
+        let lost = books.cash.checked_sub(known).ok_or("the server owes more than it took in")?;
+        Ok(Self { cash: books.cash, revenue: books.revenue, owed, lost, entries: books.entries })
     }
-
-    async fn database(&self, name: &str) -> Result<AnyStore, Failure> {
-        let path = self.folder.join(format!("{name}.db"));
-        let url = format!("sqlite:{}", path.to_str().ok_or("the folder's name is not UTF-8")?);
-        Ok(if self.resumed { AnyStore::attach(&url).await? } else { AnyStore::provision(&url).await? })
-    }
-
-    fn server_folder(&self, name: &str, identity: &Identity) -> Result<ServerFolder, Failure> {
-        let path = self.folder.join(name);
-        Ok(if self.resumed {
-            ServerFolder::attach(path, identity)?
-        } else {
-            ServerFolder::provision(path, identity)?
-        })
-    }
-}
-
-/// A new file that only its owner can read.
-fn private(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(path)?.write_all(content)?)
 }
 
 /// Whether `attempt` fails, and how.
