@@ -193,6 +193,7 @@ impl<'t, T: Tables> Copy<'t, T> {
             Op::Reopen { fence } => self.reopen(*fence),
             Op::Enqueue(entry) => self.enqueue(entry),
             Op::Dequeue(id) => {
+                self.enqueued.retain(|entry| entry.id != *id);
                 self.dequeued.push(*id);
                 Ok(Outcome::Created)
             }
@@ -205,6 +206,8 @@ impl<'t, T: Tables> Copy<'t, T> {
         }
         let known = match self.enqueued.iter().find(|other| other.id == entry.id) {
             Some(other) => Some(other.clone()),
+            // Struck off before, in this batch.
+            None if self.dequeued.contains(&entry.id) => None,
             None => self.tables.outbox(entry.id).map_err(Stop::Tables)?,
         };
         match known {
@@ -245,8 +248,8 @@ impl<'t, T: Tables> Copy<'t, T> {
         transfers.changed().try_for_each(|row| tables.put_transfer(row))?;
         requests.changed().try_for_each(|row| tables.put_request(row))?;
         entries.iter().try_for_each(|entry| tables.append(entry))?;
-        enqueued.iter().try_for_each(|entry| tables.enqueue(entry))?;
-        dequeued.iter().try_for_each(|id| tables.dequeue(*id))
+        dequeued.iter().try_for_each(|id| tables.dequeue(*id))?;
+        enqueued.iter().try_for_each(|entry| tables.enqueue(entry))
     }
 
     fn pad(&mut self, id: PadId) -> Judged<T, Option<PadRow>> {

@@ -191,6 +191,8 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
 
     async fn commit(&self, ops: impl IntoIterator<Item = Op>) -> Result<Vec<Outcome>, PadError> {
         let batch = ops.into_iter().fold(Batch::new(UnixTime::now()), Batch::with);
+        // Of which life the peer's lane is, the peer may be wrong about: that says nothing of this handle.
+        let attesting = batch.ops().iter().any(|op| matches!(op, Op::Ceiling { .. } | Op::Adopt { .. }));
         let committed = self.store.commit(batch).await;
         match &committed {
             Ok(outcomes) => {
@@ -204,6 +206,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             }
             Err(CommitError::Refused(refused)) => match refused.why {
                 Refusal::NotOpen(status) => self.set_life(|life| life.status = status),
+                Refusal::OtherGeneration if attesting => {}
                 Refusal::Fenced { .. } | Refusal::OtherGeneration | Refusal::NoSuchPad(_) => {
                     self.set_life(|life| life.dead = true);
                 }

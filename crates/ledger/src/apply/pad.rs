@@ -198,6 +198,9 @@ impl<T: Tables> Copy<'_, T> {
         lane.from = skipped.start;
         lane.reserved = reserved;
         lane.batch = batch;
+        // What we acknowledged may have been received since the copy was made, and no session key survives.
+        let lane = &mut row.receive;
+        (lane.position, lane.seq) = (lane.end().max(lane.ceiling), 0);
         row.instance = instance;
         row.status = PadStatus::Open;
         let (pad, lane) = (row.id, row.send.lane);

@@ -49,6 +49,15 @@ impl SendKeys {
         key.seal(message, out).map_err(|_| PadError::TooLong)
     }
 
+    /// The key in use, until it is known that it may be used.
+    pub(super) const fn take(&mut self) -> Option<(SessionKey, Usage)> {
+        self.in_use.take()
+    }
+
+    pub(super) fn put_back(&mut self, key: Option<(SessionKey, Usage)>) {
+        self.in_use = key;
+    }
+
     /// The next message begins a new key.
     pub(super) fn end(&mut self) {
         self.in_use = None;

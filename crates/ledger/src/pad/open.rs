@@ -253,7 +253,10 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
                 return Err(PadError::Commit(CommitError::Unknown(error)));
             }
             Err(error) => {
-                receiver.in_doubt = None;
+                // A refusal is certain; that this attempt was not applied says nothing of an earlier one.
+                if !matches!(error, PadError::Commit(CommitError::NotApplied(_))) {
+                    receiver.in_doubt = None;
+                }
                 return Err(error);
             }
         }

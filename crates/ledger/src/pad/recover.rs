@@ -15,8 +15,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Restored {
-    /// The peer is a witness. Its ceiling is asked before anything is sent; of its own lane, all that it was
-    /// acknowledged counts as received.
+    /// The peer is a witness. Its ceiling is asked before anything is sent; of its own lane, all that this copy of the
+    /// ledger had acknowledged counts as received: what was acknowledged after the copy was made, nobody here knows.
     Witnessed,
     /// There is no witness, so the operator vouches: nothing at or beyond these places was ever used.
     Untouched {
@@ -75,6 +75,10 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         }
         store.commit(batch).await?;
         let row = store.pad(id).await?.ok_or(PadError::LedgerMissing(id))?;
+        if row.lease.epoch != fence.epoch {
+            // Another has taken it since: its right is not ours.
+            return Err(PadError::Dead);
+        }
         Ok(Self::new(store.clone(), half, &row, policy))
     }
 
@@ -127,7 +131,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         };
         same_pad(&row, &half)?;
         let row = lease(store, &row, &policy).await?;
-        let mut session = OwnerSession::new(half.keys().witness(), id, &mut OsRng);
+        let mut session = OwnerSession::new(half.keys().witness(), id, row.send.lane, &mut OsRng);
         let state = exchange(link, &mut session, None).await?;
         let (row, adopt) = new_life(store, &row, &half, &state).await?;
         half.bind(row.instance)?;

@@ -24,6 +24,8 @@ pub(super) struct Sender {
     pub(super) random: BufferedRng,
     /// The last reservation, as the ledger has it.
     pub(super) last: Reserved,
+    /// Whether the witness has stored it, as far as this process knows.
+    pub(super) acknowledged: bool,
     /// It, while it waits for the witness.
     pub(super) pending: Option<Reservation>,
     /// Of a key sequence: the key in use.
@@ -44,6 +46,7 @@ impl Sender {
             lane,
             random: BufferedRng::new(),
             last: row.last(),
+            acknowledged: false,
             pending: None,
             keys: SendKeys::new(backend),
             destroyed,
@@ -183,7 +186,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let until = UnixTime::now().saturating_add(self.policy.lease);
         let renew = (!self.policy.takeover).then_some(Op::Renew { fence, until });
         self.commit([Some(reserve), renew].into_iter().flatten()).await?;
-        sender.last = Reserved { generation, lane, from, to, batch };
+        (sender.last, sender.acknowledged) = (Reserved { generation, lane, from, to, batch }, false);
         Ok(())
     }
 
@@ -195,7 +198,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             return Err(PadError::Dead);
         }
         sender.lane.burn_to(reserved.saturating_mul(self.half.header().unit()));
-        sender.last = row.send.last();
+        (sender.last, sender.acknowledged) = (row.send.last(), false);
         Ok(())
     }
 
@@ -303,11 +306,14 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         if steps.is_empty() {
             return Ok(());
         }
+        // A key that may not have been paid for is not used, nor if nobody waits for the outcome.
+        let key = sender.keys.take();
         match pad.commit(steps).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                sender.keys.put_back(key);
+                Ok(())
+            }
             Err(error) => {
-                // A key that may not have been paid for is not used.
-                sender.keys.end();
                 *frame = self.answered_before(error).await?;
                 Ok(())
             }

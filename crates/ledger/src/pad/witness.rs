@@ -3,10 +3,11 @@ use std::io;
 
 use symbolon_keys::OsRng;
 
+use super::open::Receiver;
 use super::{Pad, PadError};
 use crate::material::PadHalf;
 use crate::witness::{Advice, Body, OwnerSession, Reserved, WitnessSession};
-use crate::{CommitError, LedgerStore, Op, PadStatus, Refusal, Refused};
+use crate::{BatchId, CommitError, Generation, LedgerStore, Op, PadStatus, Refusal, Refused};
 
 /// Carries messages of the witness to the peer and its answers back, over whatever connects the two.
 pub trait WitnessLink: Send {
@@ -39,22 +40,27 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             return Ok(());
         }
         let keys = self.half.keys();
-        let mut session = OwnerSession::new(keys.witness(), self.fence.pad, &mut OsRng);
-        let mut state = exchange(link, &mut session, None).await?;
+        let mut session = OwnerSession::new(keys.witness(), self.fence.pad, sender.last.lane, &mut OsRng);
+        let mut state = stated(&exchange(link, &mut session, None).await?)?;
         loop {
-            match Advice::of(&sender.last, &state) {
+            match Advice::of(&sender.last, sender.acknowledged, state) {
                 Advice::Halt(status) => return Err(self.halt(status).await),
                 Advice::SendAgain => {
                     let ceiling = Body::Ceiling(sender.last);
-                    state = exchange(link, &mut session, Some(&ceiling)).await?;
-                    if state == Body::Ack(sender.last) {
-                        state = witnessed(&sender.last);
-                    } else if Advice::of(&sender.last, &state) == Advice::SendAgain {
+                    let answer = exchange(link, &mut session, Some(&ceiling)).await?;
+                    if answer == Body::Ack(sender.last) {
+                        let Reserved { generation, to, batch, .. } = sender.last;
+                        state = (generation, to, batch);
+                        continue;
+                    }
+                    state = stated(&answer)?;
+                    if Advice::of(&sender.last, sender.acknowledged, state) == Advice::SendAgain {
                         // It neither stores the reservation nor says why.
                         return Err(PadError::Rejected);
                     }
                 }
                 Advice::GoOn => {
+                    sender.acknowledged = true;
                     if let Some(reservation) = sender.pending.take() {
                         self.grant(sender, reservation)?;
                     }
@@ -111,8 +117,15 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             Err(PadError::Commit(CommitError::Refused(Refused {
                 why: Refusal::NotNext { .. } | Refusal::OtherGeneration,
                 ..
-            }))) => false,
-            Err(error) => return Err(error),
+            }))) => {
+                self.reload(&mut receiver).await?;
+                false
+            }
+            Err(error) => {
+                // It may be stored even so.
+                self.reload(&mut receiver).await?;
+                return Err(error);
+            }
         };
         let row = &mut receiver.row.receive;
         let answer = match asked {
@@ -131,6 +144,21 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 }
 
+impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
+    /// What is stored of the peer's reservations. Where the lane stands stays as it is: a claim that is in doubt is asked
+    /// for again from there.
+    async fn reload(&self, receiver: &mut Receiver) -> Result<(), PadError> {
+        let stored = self.store.pad(self.fence.pad).await?.ok_or(PadError::LedgerMissing(self.fence.pad))?;
+        let (row, stored) = (&mut receiver.row.receive, stored.receive);
+        if row.generation != stored.generation {
+            row.generation = stored.generation;
+            receiver.cipher.enter(stored.generation);
+        }
+        (row.ceiling_from, row.ceiling, row.batch) = (stored.ceiling_from, stored.ceiling, stored.batch);
+        Ok(())
+    }
+}
+
 /// One message and its answer; without a message, the hello.
 pub(super) async fn exchange<L: WitnessLink>(
     link: &mut L,
@@ -145,7 +173,11 @@ pub(super) async fn exchange<L: WitnessLink>(
     session.receive(&answer).map_err(|_| PadError::Rejected)
 }
 
-/// The state of a witness that has acknowledged this.
-const fn witnessed(last: &Reserved) -> Body {
-    Body::State { generation: last.generation, lane: last.lane, ceiling: last.to, batch: last.batch }
+/// What a State says of our lane. An acknowledgement of anything but our last reservation is none: somebody sent an
+/// earlier one again.
+const fn stated(answer: &Body) -> Result<(Generation, u64, BatchId), PadError> {
+    match *answer {
+        Body::State { generation, ceiling, batch, .. } => Ok((generation, ceiling, batch)),
+        _ => Err(PadError::Rejected),
+    }
 }

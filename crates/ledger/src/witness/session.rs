@@ -5,7 +5,7 @@ use symbolon_keys::{MacKey, Rejected};
 
 use super::message::{Binding, HELLO_LEN, Role};
 use super::{Body, Reserved};
-use crate::{PadId, PadStatus, ReceiveRow, SendRow};
+use crate::{BatchId, Generation, PadId, PadStatus, ReceiveRow, SendRow};
 
 impl SendRow {
     /// The last reservation of our lane, as it is stated to the peer.
@@ -38,16 +38,20 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// Compares our last reservation with what the witness states (`docs/witness.md`, the table).
+    /// Compares our last reservation with what the witness of the lane states (`docs/witness.md`, the table):
+    /// generation, ceiling, batch. `acknowledged` if this process knows that the witness had stored it before.
     #[must_use]
-    pub fn of(last: &Reserved, state: &Body) -> Self {
-        let Body::State { generation, lane, ceiling, batch } = *state else {
-            return Self::Halt(PadStatus::WitnessRolledBack);
-        };
-        if (generation, lane) != (last.generation, last.lane) {
+    pub fn of(
+        last: &Reserved,
+        acknowledged: bool,
+        (generation, ceiling, batch): (Generation, u64, BatchId),
+    ) -> Self {
+        if generation != last.generation {
             Self::Halt(PadStatus::RollbackSuspected)
         } else if ceiling == last.to && batch == last.batch {
             Self::GoOn
+        } else if acknowledged && ceiling < last.to {
+            Self::Halt(PadStatus::WitnessRolledBack)
         } else if ceiling == last.from && last.from < last.to {
             Self::SendAgain
         } else if ceiling < last.from {
@@ -63,6 +67,7 @@ impl Advice {
 pub struct OwnerSession<'k> {
     key: &'k MacKey,
     pad: PadId,
+    lane: u8,
     nonce: [u8; 16],
     peer_nonce: Option<[u8; 16]>,
     /// The highest ceiling that this session has shown.
@@ -70,12 +75,12 @@ pub struct OwnerSession<'k> {
 }
 
 impl<'k> OwnerSession<'k> {
-    /// Begins a session; the first message is [`hello`](Self::hello).
+    /// Begins a session about `lane`, which we send on; the first message is [`hello`](Self::hello).
     #[must_use]
-    pub fn new<R: CryptoRng + ?Sized>(key: &'k MacKey, pad: PadId, rng: &mut R) -> Self {
+    pub fn new<R: CryptoRng + ?Sized>(key: &'k MacKey, pad: PadId, lane: u8, rng: &mut R) -> Self {
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
-        Self { key, pad, nonce, peer_nonce: None, seen: 0 }
+        Self { key, pad, lane, nonce, peer_nonce: None, seen: 0 }
     }
 
     /// The first message.
@@ -95,25 +100,25 @@ impl<'k> OwnerSession<'k> {
     /// Takes the peer's answer: its hello and state at first, then one message at a time.
     ///
     /// # Errors
-    /// [`Rejected`] if it is not authentic, not of this session, or a replay of an earlier state.
+    /// [`Rejected`] if it is not authentic, not of this session or lane (a reflection), or a replay of an
+    /// earlier state.
     pub fn receive(&mut self, message: &[u8]) -> Result<Body, Rejected> {
-        let body = match self.peer_nonce {
+        let (body, nonce) = match self.peer_nonce {
             None => {
                 let (hello, state) = message.split_at_checked(HELLO_LEN).ok_or(Rejected)?;
                 let Ok(Body::Hello(nonce)) = Body::parse(hello) else { return Err(Rejected) };
                 let binding = Binding { peer_nonce: nonce, ..self.unbound() };
-                let body = binding.open(Role::Peer, state)?;
-                self.peer_nonce = Some(nonce);
-                body
+                (binding.open(Role::Peer, state)?, nonce)
             }
-            Some(_) => self.binding()?.open(Role::Peer, message)?,
+            Some(nonce) => (self.binding()?.open(Role::Peer, message)?, nonce),
         };
-        match body {
-            Body::State { ceiling, .. } if ceiling < self.seen => return Err(Rejected),
-            Body::State { ceiling, .. } => self.seen = ceiling,
-            Body::Ack(Reserved { to, .. }) => self.seen = self.seen.max(to),
+        // Both ends attest under one key: what the lane says tells our own words from the peer's.
+        self.seen = match body {
+            Body::State { lane, ceiling, .. } if lane == self.lane && ceiling >= self.seen => ceiling,
+            Body::Ack(Reserved { lane, to, .. }) if lane == self.lane => self.seen.max(to),
             _ => return Err(Rejected),
-        }
+        };
+        self.peer_nonce = Some(nonce);
         Ok(body)
     }
 

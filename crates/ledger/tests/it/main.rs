@@ -12,6 +12,7 @@ mod ending;
 mod files;
 mod frames;
 mod fuzz;
+mod hostile;
 mod keys;
 mod kill;
 mod log_store;

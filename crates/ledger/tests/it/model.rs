@@ -10,7 +10,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use symbolon_ledger::PadStatus;
-use symbolon_ledger::witness::{Advice, Body, Reserved};
+use symbolon_ledger::witness::{Advice, Reserved};
 
 const LANE: u8 = 3;
 /// Enough for each of the rules to matter: with more of anything there are more worlds, and no new ways to fail.
@@ -87,13 +87,8 @@ fn advice(last: Last, state: (u8, u8, u8), without: Without) -> Advice {
     if without == Without::BatchIds && ceiling == last.to {
         batch = last.batch;
     }
-    let state = Body::State {
-        generation: [generation; 16].into(),
-        lane: 0,
-        ceiling: ceiling.into(),
-        batch: [batch; 16].into(),
-    };
-    Advice::of(&reserved(last), &state)
+    // A process that has just begun: it does not know what was acknowledged.
+    Advice::of(&reserved(last), false, ([generation; 16].into(), ceiling.into(), [batch; 16].into()))
 }
 
 impl World {
