@@ -240,6 +240,7 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
     }
 
     /// The value of the pad goes up by `fee`, from the income account: the user rendered a service (L30).
+    /// With a charge on the same message, the difference is moved.
     pub const fn credit(mut self, fee: Amount) -> Self {
         self.credit = Some(fee);
         self
@@ -338,8 +339,10 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         if let Some(request) = self.request {
             steps.push(Op::Answer { fence, request, frame: frame.to_vec() });
         }
-        let moved = self.charge.map(|fee| (fee, true)).or_else(|| self.credit.map(|fee| (fee, false)));
-        if let Some((fee, down)) = moved.filter(|(fee, _)| !fee.is_zero()) {
+        let (charge, credit) = (self.charge.unwrap_or_default(), self.credit.unwrap_or_default());
+        let down = charge >= credit;
+        let fee = if down { charge.saturating_sub(credit) } else { credit.saturating_sub(charge) };
+        if !fee.is_zero() {
             let (value, income) = self.pad.value.zip(self.pad.policy.income).ok_or(PadError::NoAccount)?;
             let request = self.request.unwrap_or_else(|| request_id(frame));
             let (from, to) = if down { (value, income) } else { (income, value) };

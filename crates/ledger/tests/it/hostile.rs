@@ -9,10 +9,10 @@ use symbolon_ledger::sequence::KeyFrame;
 use symbolon_ledger::witness::{Body, OwnerSession, Reserved, WitnessSession};
 use symbolon_ledger::{
     Amount, Batch, BatchId, Fault, Generation, LedgerStore, MemoryStore, Op, OutboxEntry, OutboxId, PadError,
-    PadMode, PadStatus, Policy,
+    PadMode, PadStatus, Policy, Transfer, TransferId,
 };
 
-use crate::world::{INCOME, Link, MemoryPad, Terms, World, emitted};
+use crate::world::{CASH, INCOME, Link, MemoryPad, Terms, USER, World, emitted};
 
 async fn witnessed(mode: PadMode) -> World {
     World::new(Terms { witnessed: true, mode, ..Terms::default() }).await
@@ -183,4 +183,19 @@ async fn the_outbox_keeps_what_is_struck_off_and_written_down_again() {
         batch().with(Op::Dequeue(entry.id)).with(Op::Enqueue(entry.clone())).with(Op::Dequeue(entry.id));
     store.commit(gone).await.unwrap();
     assert!(store.outbox(9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_charge_and_a_credit_on_one_message_both_count() {
+    for (charge, credit, left) in [(5, 2, 97), (2, 5, 103), (5, 5, 100), (0, 3, 103)] {
+        let world = World::new(Terms::default()).await;
+        let (server, user) = world.attach().await;
+        let income = Transfer::post(TransferId::from([8; 16]), CASH, INCOME, Amount::new(50));
+        let paid = Batch::new(UnixTime::now()).with(Op::Transfer(income));
+        world.server.store.commit(paid).await.unwrap();
+        let request = server.open(&user.seal(b"q").commit().await.unwrap()).await.unwrap().id();
+        let answer = server.seal(b"a").answering(request);
+        answer.charge(Amount::new(charge)).credit(Amount::new(credit)).commit().await.unwrap();
+        assert_eq!(world.server.balance(USER).await, left, "{charge} and {credit}");
+    }
 }
