@@ -22,6 +22,11 @@ pub enum PadError {
     Unanswered(RequestId),
     /// The message is longer than a frame can carry.
     TooLong,
+    /// More is to be reserved at once than a crash may waste.
+    TooMuch {
+        /// The most, in bytes or keys.
+        most: u64,
+    },
     /// The lane has no room for the message.
     Exhausted {
         /// What is left, in bytes or keys.
@@ -83,6 +88,7 @@ impl fmt::Display for PadError {
                 write!(f, "request {id} was received before and never answered: send a new one")
             }
             Self::TooLong => write!(f, "a message has at most {} bytes", crate::frame::MAX_MESSAGE),
+            Self::TooMuch { most } => write!(f, "at most {most} can be reserved at once: ask for less"),
             Self::Exhausted { left, needed } => {
                 write!(
                     f,

@@ -25,12 +25,18 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     /// is not enough. Without a witness this only reserves.
     ///
     /// # Errors
+    /// [`PadError::TooMuch`] above [`PadMode::max_batch`](crate::PadMode::max_batch).
     /// [`PadError::NotOpen`] with [`PadStatus::RollbackSuspected`] or [`PadStatus::WitnessRolledBack`] if the two ends
     /// contradict each other: the lane is halted, durably, until an operator [recovers](Self::recover) it.
     /// [`PadError::Link`] and [`PadError::Rejected`] if the answer does not come, or is not the peer's: nothing is lost
     /// by trying again.
     pub async fn secure<L: WitnessLink>(&self, link: &mut L, bytes: u64) -> Result<(), PadError> {
         self.usable_now()?;
+        let most = self.half.header().mode.max_batch();
+        if bytes > most {
+            // A crash would put the lane further ahead than the peer follows.
+            return Err(PadError::TooMuch { most });
+        }
         let mut guard = self.sender.lock().await;
         let sender = &mut *guard;
         if !self.half.header().witnessed {

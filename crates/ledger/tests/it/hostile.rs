@@ -199,3 +199,16 @@ async fn a_charge_and_a_credit_on_one_message_both_count() {
         assert_eq!(world.server.balance(USER).await, left, "{charge} and {credit}");
     }
 }
+
+#[tokio::test]
+async fn no_more_is_secured_than_a_crash_may_waste() {
+    let world = World::new(Terms { bytes: 20 << 20, ..Terms::default() }).await;
+    let (server, user) = world.attach().await;
+    let most = PadMode::PadOverAead.max_batch();
+    let refused = user.secure(&mut Link::to(&server), most + 1).await;
+    assert!(matches!(refused, Err(PadError::TooMuch { most: limit }) if limit == most), "{refused:?}");
+    user.secure(&mut Link::to(&server), most).await.unwrap();
+    drop(user); // a crash
+    let user = world.user.attach(world.id).await.unwrap();
+    server.open(&user.seal(b"x").commit().await.unwrap()).await.unwrap();
+}
