@@ -211,6 +211,9 @@ impl<T: Tables> Copy<'_, T> {
 
     pub(super) fn resync(&mut self, fence: Fence, position: u64) -> Judged<T, Outcome> {
         let mut row = self.owned(fence)?;
+        if row.status.is_closed() {
+            return Err(Refusal::NotOpen(row.status).into());
+        }
         if position > row.receive.len {
             return Err(Refusal::TooFarAhead { limit: row.receive.len }.into());
         }

@@ -119,7 +119,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
 
 /// A session key does not survive a restart: the one that was in use is skipped.
 async fn skip_key_in_use<S: LedgerStore>(store: &S, row: &mut PadRow) -> Result<(), PadError> {
-    if row.receive.seq > 0 {
+    if row.receive.seq > 0 && !row.status.is_closed() {
         let fence = Fence { pad: row.id, epoch: row.lease.epoch };
         let position = row.receive.end();
         store.commit(Batch::new(UnixTime::now()).with(Op::Resync { fence, position })).await?;

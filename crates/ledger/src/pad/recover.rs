@@ -52,7 +52,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             return Err(PadError::OtherInstance { half: instance, ledger: row.instance });
         }
         same_pad(&row, &half)?;
-        if half.stage() > Stage::InUse {
+        if half.stage() > Stage::InUse || row.status.is_closed() {
             return Self::close_again(store, half, row, policy).await;
         }
         let (send, receive) = match restored {

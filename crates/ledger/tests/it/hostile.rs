@@ -212,3 +212,14 @@ async fn no_more_is_secured_than_a_crash_may_waste() {
     let user = world.user.attach(world.id).await.unwrap();
     server.open(&user.seal(b"x").commit().await.unwrap()).await.unwrap();
 }
+
+#[tokio::test]
+async fn no_key_is_given_after_the_value_ended_elsewhere() {
+    let world = World::new(Terms { mode: PadMode::KeySequence, ..Terms::default() }).await;
+    let (server, _user) = world.attach().await;
+    server.psk_at(0).await.unwrap();
+    let all = Transfer::post(TransferId::from([77; 16]), USER, INCOME, Amount::new(100));
+    world.server.store.commit(Batch::new(UnixTime::now()).with(Op::Transfer(all))).await.unwrap();
+    let given = server.psk_at(1).await;
+    assert!(matches!(given, Err(PadError::NotOpen(PadStatus::ValueSpent))), "{given:?}");
+}
