@@ -81,7 +81,8 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             let inner = Secret::init_with(|out| out.copy_from_slice(half.keys().inner().expose()));
             LaneCipher::new(header.lane_id(lane, generation), RootKey::from(inner), policy.backend)
         };
-        let sender = Sender::new(cipher(row.send.lane, row.send.generation), &row.send, policy.backend);
+        let mut sender = Sender::new(cipher(row.send.lane, row.send.generation), &row.send, policy.backend);
+        sender.find_undestroyed(&half);
         let receiver = Receiver::new(
             cipher(row.receive.lane, row.receive.generation),
             row.clone(),

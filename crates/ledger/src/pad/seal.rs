@@ -3,6 +3,7 @@ use core::ops::Range;
 
 use rand_core::Rng;
 use symbolon_keys::{Backend, BufferedRng, UnixTime};
+use zeroize::Zeroizing;
 
 use super::Pad;
 use super::keys::SendKeys;
@@ -15,6 +16,12 @@ use crate::{
     Amount, BatchId, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadMode, PadStatus, Refusal,
     Refused, RequestId, SendRow, Transfer, TransferId,
 };
+
+/// A block of a pad file.
+const PROBE_STEP: u64 = 4096;
+
+/// How many blocks are looked at when a pad is attached: 64 MiB of them, some milliseconds.
+const MAX_PROBES: u32 = 1 << 14;
 
 /// Our lane, its cipher, and what of it is still to be destroyed.
 #[derive(Debug)]
@@ -56,6 +63,20 @@ impl Sender {
     /// What is left of the lane, in bytes or keys.
     pub(super) fn left(&self) -> u64 {
         self.lane.left().checked_div(self.cipher.lane().mode.unit()).unwrap_or_default()
+    }
+
+    /// Looks for what an earlier owner used and did not destroy: it destroyed from below, so that everything below a
+    /// place that is gone is gone too.
+    pub(super) fn find_undestroyed<H: PadHalf>(&mut self, half: &H) {
+        for _ in 0..MAX_PROBES {
+            if self.destroyed == 0 {
+                break;
+            }
+            self.destroyed = self.destroyed.saturating_sub(PROBE_STEP);
+            if half.read(self.cipher.lane().lane, self.destroyed, &mut *Zeroizing::new([0; 32])).is_err() {
+                break;
+            }
+        }
     }
 
     pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {

@@ -223,3 +223,17 @@ async fn no_key_is_given_after_the_value_ended_elsewhere() {
     let given = server.psk_at(1).await;
     assert!(matches!(given, Err(PadError::NotOpen(PadStatus::ValueSpent))), "{given:?}");
 }
+
+#[tokio::test]
+async fn used_keys_are_destroyed_after_a_crash_however_many() {
+    let world = World::new(Terms { bytes: 1 << 18, mode: PadMode::KeySequence, ..Terms::default() }).await;
+    let user = world.user.attach(world.id).await.unwrap();
+    for _ in 0..1500 {
+        user.take_psk().await.unwrap();
+    }
+    drop(user); // a crash
+    world.user.attach(world.id).await.unwrap().detach().await.unwrap();
+    let half = world.user.material.take(world.id).unwrap();
+    let left = (0..1500_u64).filter(|key| half.read(half.header().lane, key * 32, &mut [0; 32]).is_ok());
+    assert_eq!(left.count(), 0, "keys that can still be read");
+}
