@@ -21,8 +21,8 @@ const WORTH: Amount = Amount::new(100_000);
 /// What a run may need of a lane: two batches are burnt when the pad is attached twice, and one is used.
 pub(crate) const FOR_A_RUN: u64 = 3 * KEPT / 128;
 
-/// The pad's file; the voucher that gets back what is left of its value; and the voucher of a purchase that is not
-/// finished.
+/// The pad's file; the voucher that gets back what is left of its value; and the purchase, until the
+/// pad is there.
 const PAD: &str = "alice.pad";
 const VOUCHER: &str = "alice.voucher";
 const PURCHASE: &str = "alice.purchase";
@@ -72,12 +72,9 @@ pub(crate) async fn the_kept_pad(scene: &Scene, alice: &Client, story: &mut Stor
             return Ok(pad);
         }
         use_up(scene, alice.with_pad(pad), story).await?;
-    } else if text_in(scene, VOUCHER)?.is_some() && text_in(scene, PURCHASE)?.is_none() {
-        return Err(format!(
-            "{}: the pad that was bought is gone; what it held cannot be had again",
-            path.display()
-        )
-        .into());
+    } else if text_in(scene, PURCHASE)?.is_none() && voucher_kept(scene).await? == Some(Amount::ZERO) {
+        let path = path.display();
+        return Err(format!("{path}: the pad that was bought is gone; what it holds needs that file").into());
     }
     let header = buy(scene, alice, story).await?;
     let pad = attached(&scene.alice, &path).await?;
@@ -105,12 +102,18 @@ pub(crate) async fn attached(user: &User, path: &Path) -> Result<Half, Failure> 
     }
 }
 
-/// Buys a pad, or goes on with a purchase that was interrupted.
+/// Buys a pad, or goes on with a purchase that was interrupted: the same again buys nothing twice.
 async fn buy(scene: &Scene, alice: &Client, story: &mut Story) -> Result<PadHeader, Failure> {
-    let voucher = voucher(scene).await?;
-    scene.place.keep(PURCHASE, voucher.to_text().as_bytes())?;
+    let purchase: Purchase = match text_in(scene, PURCHASE)? {
+        Some(text) => text.trim().parse()?,
+        None => {
+            let purchase = Purchase::new(voucher(scene).await?, KEPT, &mut OsRng);
+            scene.place.keep(PURCHASE, purchase.to_text().as_bytes())?;
+            purchase
+        }
+    };
     let new = scene.place.scratch("kept.pad");
-    let header = alice.buy_pad(&Purchase::new(voucher, KEPT, &mut OsRng), &new).await?;
+    let header = alice.buy_pad(&purchase, &new).await?;
     let pair = ends::lanes(&new)? == ends::lanes(&ends::server_half(scene, header.pad))?;
     scene.place.move_in(&new, PAD)?;
     story.check(
@@ -127,16 +130,20 @@ async fn buy(scene: &Scene, alice: &Client, story: &mut Story) -> Result<PadHead
 
 /// The voucher at hand if it is worth anything: what was left of the last pad came back to it. Else another.
 async fn voucher(scene: &Scene) -> Result<Voucher, Failure> {
-    for name in [PURCHASE, VOUCHER] {
-        let Some(text) = text_in(scene, name)? else { continue };
-        let voucher: Voucher = text.trim().parse()?;
-        if scene.operator.value_of(&voucher).await? > Amount::ZERO {
-            return Ok(voucher);
-        }
+    if voucher_kept(scene).await?.is_some_and(|worth| !worth.is_zero())
+        && let Some(text) = text_in(scene, VOUCHER)?
+    {
+        return Ok(text.trim().parse()?);
     }
     let voucher = scene.operator.sell_voucher(WORTH).await?;
     scene.place.keep(VOUCHER, voucher.to_text().as_bytes())?;
     Ok(voucher)
+}
+
+/// What the voucher in the folder is worth, if there is one. While a pad holds its value, nothing.
+async fn voucher_kept(scene: &Scene) -> Result<Option<Amount>, Failure> {
+    let Some(text) = text_in(scene, VOUCHER)? else { return Ok(None) };
+    Ok(Some(scene.operator.value_of(&text.trim().parse()?).await?))
 }
 
 fn forget_purchase(scene: &Scene) -> Result<(), Failure> {

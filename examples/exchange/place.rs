@@ -46,7 +46,7 @@ impl Place {
             Err(TryLockError::Error(error)) => return Err(error).at(&lock),
         }
         remove_scratch(folder).at(folder)?;
-        let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(folder).at(folder)?;
+        let scratch = private_folder(folder, SCRATCH)?;
         Ok(Self { folder: folder.to_path_buf(), resumed, scratch, _lock: held })
     }
 
@@ -88,7 +88,7 @@ async fn build(folder: &Path) -> Result<(), Failure> {
     };
     fs::create_dir_all(parent).at(parent)?;
     let prefix = format!("{}.new-", name.display());
-    let new = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).at(parent)?;
+    let new = private_folder(parent, &prefix)?;
     let server = Identity::generate(Backend::best(), &mut OsRng);
     identity_file(new.path(), "server").create(&server)?;
     ServerFolder::provision(new.path().join("exchange"), &server)?;
@@ -130,6 +130,14 @@ fn identity_file(folder: &Path, name: &str) -> IdentityFile {
 fn url(folder: &Path, name: &str) -> Result<String, Failure> {
     let path = folder.join(format!("{name}.db"));
     Ok(format!("sqlite:{}", path.to_str().ok_or("the folder's name is not UTF-8")?))
+}
+
+/// A new folder that only its owner can enter, removed with everything in it unless it is kept.
+fn private_folder(parent: &Path, prefix: &str) -> Result<TempDir, Failure> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.prefix(prefix).tempdir_in(parent).at(parent)
 }
 
 /// A new file that only its owner can read.

@@ -4,6 +4,9 @@ use alloc::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use symbolon::Purchase;
+use symbolon::keys::OsRng;
+use symbolon::ledger::Amount;
 use tokio::sync::Notify;
 
 use super::*;
@@ -84,6 +87,10 @@ impl Stage {
         let mut beside = names(self.folder.path());
         beside.sort();
         assert_eq!(beside, ["data", "document"]);
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &self.folder.path().join("data").metadata().unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o700);
         let inside = names(&self.folder.path().join("data"));
         assert!(!inside.iter().any(|name| name.starts_with("scratch-")), "{inside:?}");
     }
@@ -169,6 +176,29 @@ async fn another_database_is_not_the_pads() {
     symbolon::AnyStore::provision(&url).await.unwrap().close().await;
     let (told, _) = stage.run("").await;
     assert!(told.unwrap_err().to_string().contains("does not know pad"));
+}
+
+/// A purchase that was asked for and whose pad never came is gone on with: the same pad, bought once.
+// proves L16
+#[tokio::test]
+async fn interrupted_purchase() {
+    let stage = Stage::new();
+    let (told, _) = stage.run("A1").await;
+    assert!(told.is_err());
+    let place = Place::open(stage.arguments.data.as_deref().unwrap()).await.unwrap();
+    let scene = Scene::open(place, stage.arguments.listen).await.unwrap();
+    let voucher = scene.operator.sell_voucher(Amount::new(500)).await.unwrap();
+    scene.place.keep("alice.voucher", voucher.to_text().as_bytes()).unwrap();
+    let purchase = Purchase::new(voucher, 1 << 20, &mut OsRng);
+    scene.place.keep("alice.purchase", purchase.to_text().as_bytes()).unwrap();
+    let client = scene.connect(&scene.alice).await.unwrap();
+    let header = client.buy_pad(&purchase, scene.place.scratch("half a pad")).await.unwrap();
+    drop(client);
+    scene.close().await.unwrap();
+    let lines = stage.whole_run().await;
+    assert_eq!(detail(&lines, "L18", "identifier").unwrap(), &header.pad.to_string());
+    assert_eq!(detail(&lines, "L18", "value").unwrap(), "500");
+    assert!(!stage.folder.path().join("data/alice.purchase").exists());
 }
 
 /// When little is left of the kept pad, it is used up, and what it was worth buys another.
