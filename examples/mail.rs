@@ -11,6 +11,8 @@
 //! Bob's terminal shows the order, page by page, and asks; what he answers comes back signed. Everybody keeps keys and
 //! databases in a folder (`--data`, default `mail-data`), and goes on where they stopped.
 
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "a program has std")]
+
 use std::error::Error;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -263,7 +265,10 @@ impl Person {
         let approval = match Approval::request(order) {
             // Nobody is paid in another's name.
             Ok(approval) if approval.document().payee == *from => approval,
-            _ => return Ok(println!("{from} sent an order that is none")),
+            _ => {
+                println!("{from} sent an order that is none");
+                return Ok(());
+            }
         };
         let name = approval.document().id;
         let approved = match approval.ask(approver).await {
@@ -276,7 +281,10 @@ impl Person {
         let info = format!("{}, from a terminal", self.id);
         match approved.sign(&self.id, &self.identity.signing_key(), &info, UnixTime::now()) {
             Ok(signed) => self.send(from, APPROVAL, &signed.to_bytes()).await,
-            Err(error) => Ok(println!("{error}")),
+            Err(error) => {
+                println!("{error}");
+                Ok(())
+            }
         }
     }
 
