@@ -242,10 +242,12 @@ fn rewrap(identities: &[PathBuf], recipients: &[AgeRecipient], files: &Files) ->
 fn inspect(json: bool, input: Option<&Path>) -> Result<(), Failure> {
     let (armored, mut from) = Input::open(input)?.without_armor()?;
     let (header, rest) = Header::read(&mut from)?;
-    let payload = io::copy(&mut from, &mut io::sink())? + rest.len() as u64;
+    let payload = io::copy(&mut from, &mut io::sink())?.saturating_add(rest.len() as u64);
     // Sixteen bytes of nonce, and a tag for each chunk of 64 KiB.
     let chunks = payload.saturating_sub(16).div_ceil(65_552).max(1);
-    let plaintext = payload.checked_sub(16 + 16 * chunks).filter(|len| payload_len(*len) == Some(payload));
+    let plaintext = payload
+        .checked_sub(chunks.saturating_add(1).saturating_mul(16))
+        .filter(|len| payload_len(*len) == Some(payload));
     let kinds: Vec<&str> = header.stanzas().iter().map(|stanza| stanza.kind()).collect();
     let post_quantum = !kinds.contains(&"X25519");
     if json {
@@ -343,7 +345,7 @@ impl Read for Input {
             self.bar.inc(read as u64);
         } else {
             // Counted, and not drawn.
-            self.bar.update(|state| state.set_pos(state.pos() + read as u64));
+            self.bar.update(|state| state.set_pos(state.pos().saturating_add(read as u64)));
         }
         Ok(read)
     }
