@@ -8,7 +8,7 @@ use symbolon_keys::{OsRng, UnixTime};
 use symbolon_ledger::material::FileHalf;
 use symbolon_ledger::{
     AccountId, Amount, Batch, CommitError, FileSink, GeneratorSource, Issue, IssueError, LedgerStore, Op,
-    Pad, PadError, PadHalf, PadId, Provision, Side, SinglePad, Transfer,
+    Pad, PadError, PadHalf, PadId, Provision, Side, SinglePad, Transfer, TransferId,
 };
 use symbolon_store::AnyStore;
 use tokio::task::spawn_blocking;
@@ -94,9 +94,29 @@ impl Exchange {
         bytes: u64,
     ) -> Result<PathBuf, Refusal> {
         let paid = voucher.transfer(b"value", &purchase.0);
-        if let Some(row) = self.store.transfer(paid).await.map_err(unavailable)? {
-            return self.sold(PadId::new(row.transfer.reference));
+        let pad = match self.sold(paid).await? {
+            Some(pad) => pad,
+            None => match self.sell(voucher, purchase, bytes).await {
+                Ok(pad) => pad,
+                // Asked for twice at once: whichever came first is the purchase.
+                Err(refusal) => self.sold(paid).await?.ok_or(refusal)?,
+            },
+        };
+        let copy = self.pads.copy(pad);
+        if copy.is_file() {
+            return Ok(copy);
         }
+        Err(Refusal::new(RefusalCode::Conflict, "the pad of this purchase is in use already"))
+    }
+
+    /// The pad that was paid for so.
+    async fn sold(&self, paid: TransferId) -> Result<Option<PadId>, Refusal> {
+        let row = self.store.transfer(paid).await.map_err(unavailable)?;
+        Ok(row.map(|row| PadId::new(row.transfer.reference)))
+    }
+
+    async fn sell(&self, voucher: &Voucher, purchase: PurchaseRef, bytes: u64) -> Result<PadId, Refusal> {
+        let paid = voucher.transfer(b"value", &purchase.0);
         let account = self.store.account(voucher.account()).await.map_err(unavailable)?;
         let worth = account.map_or(Amount::ZERO, |account| account.available());
         let price = self.pad_price.checked_mul(u128::from(bytes.div_ceil(1024)));
@@ -121,7 +141,7 @@ impl Exchange {
         // What is left when the pad ends goes back to the voucher.
         let provision = Provision::new(pad).valued(account, from).after(steps);
         match Pad::provision(&self.store, self.pads.folder(), provision).await {
-            Ok(()) => self.sold(pad),
+            Ok(()) => Ok(pad),
             Err(error) => {
                 // Only if certainly nothing was committed; else the next request of this purchase finds what was.
                 if matches!(error, PadError::Commit(CommitError::Refused(_) | CommitError::NotApplied(_))) {
@@ -134,14 +154,6 @@ impl Exchange {
                 Err(unavailable(error))
             }
         }
-    }
-
-    fn sold(&self, pad: PadId) -> Result<PathBuf, Refusal> {
-        let copy = self.pads.copy(pad);
-        if copy.is_file() {
-            return Ok(copy);
-        }
-        Err(Refusal::new(RefusalCode::Conflict, "the pad of this purchase is in use already"))
     }
 
     /// Makes both halves, away from the threads that serve.

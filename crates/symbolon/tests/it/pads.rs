@@ -277,7 +277,8 @@ async fn a_purchase_that_was_cut_off_goes_on_in_the_same_file() {
         let client = world.connect(&alice).await;
         // As a program that was started again has it.
         let purchase: Purchase = kept.parse().unwrap();
-        if place.ready(Box::pin(client.buy_pad(&purchase, &path))).await {
+        let bought = async { client.buy_pad(&purchase, &path).await.unwrap() };
+        if place.ready(Box::pin(bought)).await {
             std::fs::remove_file(&path).unwrap();
         } else {
             lost += 1;
@@ -288,6 +289,22 @@ async fn a_purchase_that_was_cut_off_goes_on_in_the_same_file() {
     let client = world.connect(&alice).await;
     let header = client.buy_pad(&kept.parse().unwrap(), &path).await.unwrap();
     assert_eq!((header.lanes, header.value), ([1 << 19, 1 << 19], Amount::new(100)));
+}
+
+// proves L16
+#[tokio::test]
+async fn a_purchase_that_comes_twice_at_once_is_one() {
+    let world = World::new().await;
+    let clients = [world.connect(&User::new("alice")).await, world.connect(&User::new("bob")).await];
+    for round in 0..8 {
+        let voucher = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+        let purchase = Purchase::new(voucher, 1 << 20, &mut OsRng);
+        let paths = [0, 1].map(|end| world.path(&format!("{round}-{end}.pad")));
+        let [one, two] = &clients;
+        let (one, two) = tokio::join!(one.buy_pad(&purchase, &paths[0]), two.buy_pad(&purchase, &paths[1]));
+        assert_eq!(one.unwrap().pad, two.unwrap().pad, "{round}");
+        assert_eq!(std::fs::read(&paths[0]).unwrap(), std::fs::read(&paths[1]).unwrap(), "{round}");
+    }
 }
 
 #[tokio::test]
