@@ -87,7 +87,7 @@ fn table(
         body.extend_from_slice(&root);
         body.extend_from_slice(&[0; 32]);
         body.extend_from_slice(&u64::MAX.to_be_bytes());
-        body.extend_from_slice(&u64::MAX.to_be_bytes());
+        body.extend_from_slice(&UnixTime::now().as_secs().to_be_bytes());
         body.push(0);
     }
     let keys: Secret<64> = device_key.derive(label::TABLE_SNAPSHOT, &[id.as_bytes(), &salt]).unwrap();
