@@ -64,6 +64,17 @@ pub trait Tables {
     /// # Errors
     /// The store's own.
     fn put_request(&mut self, row: &RequestRow) -> Result<(), Self::Error>;
+    /// The requests of a pad whose frames ended below `end`, in the order of where they ended and then of their ids, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn requests_below(&mut self, pad: PadId, end: u64, limit: usize) -> Result<Vec<RequestId>, Self::Error>;
+    /// Removes a request and its reply, if it is there.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn remove_request(&mut self, pad: PadId, id: RequestId) -> Result<(), Self::Error>;
     /// How far the journal goes.
     ///
     /// # Errors
@@ -139,6 +150,7 @@ struct Copy<'t, T> {
     accounts: Rows<AccountRow>,
     transfers: Rows<TransferRow>,
     requests: Rows<RequestRow>,
+    forgotten: Vec<(PadId, RequestId)>,
     head: Option<Head>,
     entries: Vec<Entry>,
     enqueued: Vec<OutboxEntry>,
@@ -154,6 +166,7 @@ impl<'t, T: Tables> Copy<'t, T> {
             accounts: Rows::NONE,
             transfers: Rows::NONE,
             requests: Rows::NONE,
+            forgotten: Vec::new(),
             head: None,
             entries: Vec::new(),
             enqueued: Vec::new(),
@@ -191,6 +204,8 @@ impl<'t, T: Tables> Copy<'t, T> {
             Op::Adopt { fence, old, new, from } => self.adopt(*fence, *old, *new, *from),
             Op::Resync { fence, position } => self.resync(*fence, *position),
             Op::Reopen { fence } => self.reopen(*fence),
+            Op::Forget { fence } => self.forget(*fence),
+            Op::Dismiss { fence, request } => self.dismiss(*fence, *request),
             Op::Enqueue(entry) => self.enqueue(entry),
             Op::Dequeue(id) => {
                 self.enqueued.retain(|entry| entry.id != *id);
@@ -237,6 +252,7 @@ impl<'t, T: Tables> Copy<'t, T> {
             accounts,
             transfers,
             requests,
+            forgotten,
             head: _,
             entries,
             enqueued,
@@ -246,6 +262,7 @@ impl<'t, T: Tables> Copy<'t, T> {
         accounts.changed().try_for_each(|row| tables.put_account(row))?;
         pads.changed().try_for_each(|row| tables.put_pad(row))?;
         transfers.changed().try_for_each(|row| tables.put_transfer(row))?;
+        forgotten.iter().try_for_each(|(pad, id)| tables.remove_request(*pad, *id))?;
         requests.changed().try_for_each(|row| tables.put_request(row))?;
         entries.iter().try_for_each(|entry| tables.append(entry))?;
         dequeued.iter().try_for_each(|id| tables.dequeue(*id))?;
@@ -266,6 +283,9 @@ impl<'t, T: Tables> Copy<'t, T> {
     }
 
     fn request_row(&mut self, pad: PadId, id: RequestId) -> Judged<T, Option<RequestRow>> {
+        if self.forgotten.contains(&(pad, id)) {
+            return Ok(self.requests.find(&(pad, id)).cloned());
+        }
         self.requests.get((pad, id), || self.tables.request(pad, id)).map_err(Stop::Tables)
     }
 }
@@ -312,12 +332,20 @@ impl<R: Row> Rows<R> {
 
     /// The row as it is now, loaded when it is first asked for.
     fn get<E>(&mut self, key: R::Key, load: impl FnOnce() -> Result<Option<R>, E>) -> Result<Option<R>, E> {
-        if let Some((row, _)) = self.0.iter().find(|(row, _)| row.key() == key) {
+        if let Some(row) = self.find(&key) {
             return Ok(Some(row.clone()));
         }
         let loaded = load()?;
         self.0.extend(loaded.clone().map(|row| (row, false)));
         Ok(loaded)
+    }
+
+    fn find(&self, key: &R::Key) -> Option<&R> {
+        self.0.iter().map(|(row, _)| row).find(|row| row.key() == *key)
+    }
+
+    fn remove(&mut self, key: &R::Key) {
+        self.0.retain(|(row, _)| row.key() != *key);
     }
 
     fn put(&mut self, new: R) {

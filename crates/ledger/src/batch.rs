@@ -22,6 +22,9 @@ impl Batch {
     /// The most steps of one batch: so many fit one durable write, and one that is refused wastes no more.
     pub const MAX_OPS: usize = 1024;
 
+    /// The most requests that one [`Op::Forget`] removes: so many small deletions hold nobody up.
+    pub const MAX_FORGOTTEN: usize = 1024;
+
     /// The latest time that a batch can name: signed 64-bit columns end there.
     pub const MAX_TIME: UnixTime = UnixTime::from_secs(i64::MAX as u64);
 
@@ -203,6 +206,20 @@ pub enum Op {
         /// The right to do so.
         fence: Fence,
     },
+    /// Forgets requests and their answers, at most [`Batch::MAX_FORGOTTEN`], the oldest first: of a pad in use those that
+    /// are no longer [remembered](PadRow::remembered), of one that was closed all. Repeated later, such a request is
+    /// refused as a replay.
+    Forget {
+        /// The right to do so.
+        fence: Fence,
+    },
+    /// Gives up a request that will get no answer. Repeated later, it is refused as a replay.
+    Dismiss {
+        /// The right to do so.
+        fence: Fence,
+        /// The request; refused if it was answered.
+        request: RequestId,
+    },
     /// Writes down something to be done elsewhere.
     Enqueue(OutboxEntry),
     /// Strikes it off when it was done.
@@ -219,6 +236,11 @@ pub enum Outcome {
     AlreadyExists,
     /// The pad is attached; this is its row now.
     Attached(Box<PadRow>),
+    /// So many requests were forgotten.
+    Forgotten {
+        /// How many; as many as one step may, if there are more.
+        requests: usize,
+    },
     /// Not a step's own: a pad came to an end in this commit. These follow the outcomes of the steps.
     Ended {
         /// The pad.

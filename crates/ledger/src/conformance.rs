@@ -44,6 +44,8 @@ pub async fn suite<S: LedgerStore>(fresh: impl AsyncFn() -> S, reopen: impl Asyn
     pads::positions(fresh().await, &reopen).await;
     pads::key_sequences(fresh().await).await;
     pads::answers(fresh().await, &reopen).await;
+    pads::unanswered(fresh().await, &reopen).await;
+    pads::forgetting(fresh().await, &reopen).await;
     pads::witness(fresh().await, &reopen).await;
     pads::recovery(fresh().await, &reopen).await;
     pads::reopening(fresh().await, &reopen).await;

@@ -26,6 +26,13 @@ impl PadMode {
         self.max_batch().saturating_mul(4)
     }
 
+    /// How far below what was received since a request is remembered: repeated from there it gets its stored answer, as a
+    /// peer can be that far ahead of what reached us (C3).
+    #[must_use]
+    pub const fn max_repeat(self) -> u64 {
+        self.max_gap()
+    }
+
     /// How many bytes of a lane its offsets count at a time: one, or a key.
     #[must_use]
     pub const fn unit(self) -> u64 {

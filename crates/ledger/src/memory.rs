@@ -130,6 +130,19 @@ impl LedgerStore for MemoryStore {
         Ok(self.inner().tables.requests.get(&(pad, id)).cloned())
     }
 
+    async fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<RequestRow>, StorageError> {
+        let inner = self.inner();
+        let mut rows: Vec<_> = inner.tables.requests_of(pad).filter(|row| row.reply.is_none()).collect();
+        rows.sort_unstable_by_key(|row| (row.end, row.id));
+        let later = rows.into_iter().filter(|row| after.is_none_or(|after| (row.end, row.id) > after));
+        Ok(later.take(limit).cloned().collect())
+    }
+
     async fn head(&self) -> Result<Head, StorageError> {
         Ok(self.inner().tables.journal.last().map(Entry::head).unwrap_or_default())
     }
@@ -170,6 +183,13 @@ pub struct MemoryTables {
     pub outbox: Vec<OutboxEntry>,
 }
 
+impl MemoryTables {
+    fn requests_of(&self, pad: PadId) -> impl Iterator<Item = &RequestRow> {
+        let all = (pad, RequestId::from([0; 16]))..=(pad, RequestId::from([0xff; 16]));
+        self.requests.range(all).map(|(_, row)| row)
+    }
+}
+
 impl Tables for MemoryTables {
     type Error = Infallible;
 
@@ -206,6 +226,18 @@ impl Tables for MemoryTables {
 
     fn put_request(&mut self, row: &RequestRow) -> Result<(), Infallible> {
         self.requests.insert((row.pad, row.id), row.clone());
+        Ok(())
+    }
+
+    fn requests_below(&mut self, pad: PadId, end: u64, limit: usize) -> Result<Vec<RequestId>, Infallible> {
+        let below = self.requests_of(pad).filter(|row| row.end < end);
+        let mut below: Vec<_> = below.map(|row| (row.end, row.id)).collect();
+        below.sort_unstable();
+        Ok(below.into_iter().take(limit).map(|(_, id)| id).collect())
+    }
+
+    fn remove_request(&mut self, pad: PadId, id: RequestId) -> Result<(), Infallible> {
+        self.requests.remove(&(pad, id));
         Ok(())
     }
 

@@ -15,7 +15,8 @@ use crate::{
 /// # Contract
 /// - When [`commit`](Self::commit) returns `Ok`, the batch is durable: it survives the loss of power. Nothing that the
 ///   batch permits (a pad byte, a plaintext, a reply) leaves before that.
-/// - [`CommitError::Refused`] and [`CommitError::NotApplied`]: certainly nothing of it was, or will be, applied.
+/// - [`CommitError::Refused`] and [`CommitError::NotApplied`]: certainly nothing of it was, or will be, applied. What a
+///   refusal was judged on is durable when it returns: that a pad has ended is reason enough to destroy its half.
 /// - [`CommitError::Unknown`]: it may have been. All of it counts as used, until asked again by id.
 /// - Batches take effect in one order, each as a whole. What a batch does is decided by [`apply`](crate::apply::apply)
 ///   alone, run inside the store's transaction on the rows that the batch touches.
@@ -85,6 +86,18 @@ pub trait LedgerStore: Send + Sync + 'static {
         id: RequestId,
     ) -> impl Future<Output = Result<Option<RequestRow>, StorageError>> + Send;
 
+    /// The requests that came under a pad and have no reply, in the order of where their frames ended and then of their
+    /// ids, at most `limit`: all, or those after such a place.
+    ///
+    /// # Errors
+    /// As for [`pad`](Self::pad).
+    fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<RequestRow>, StorageError>> + Send;
+
     /// How far the journal goes.
     ///
     /// # Errors
@@ -136,6 +149,15 @@ impl<S: LedgerStore> LedgerStore for Arc<S> {
 
     async fn request(&self, pad: PadId, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
         (**self).request(pad, id).await
+    }
+
+    async fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<RequestRow>, StorageError> {
+        (**self).unanswered(pad, after, limit).await
     }
 
     async fn head(&self) -> Result<Head, StorageError> {

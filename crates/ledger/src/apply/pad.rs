@@ -1,13 +1,14 @@
 //! Pads: who owns one, what of it is used, what was received.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use symbolon_keys::UnixTime;
 
-use super::{Copy, Judged, Tables};
+use super::{Copy, Judged, Stop, Tables};
 use crate::{
-    BatchId, Event, Fence, Generation, Instance, MAX_FRAME, Outcome, OwnerId, PadId, PadMode, PadRow,
+    Batch, BatchId, Event, Fence, Generation, Instance, MAX_FRAME, Outcome, OwnerId, PadId, PadMode, PadRow,
     PadStatus, Refusal, RequestId, RequestRow, Side,
 };
 
@@ -238,6 +239,28 @@ impl<T: Tables> Copy<'_, T> {
         Ok(Outcome::Created)
     }
 
+    pub(super) fn forget(&mut self, fence: Fence) -> Judged<T, Outcome> {
+        let below = self.owned(fence)?.remembered();
+        let old = self.tables.requests_below(fence.pad, below, Batch::MAX_FORGOTTEN).map_err(Stop::Tables)?;
+        let old = old.into_iter().map(|id| (fence.pad, id));
+        let new: Vec<_> = old.filter(|key| !self.forgotten.contains(key)).collect();
+        new.iter().for_each(|key| self.requests.remove(key));
+        let requests = new.len();
+        self.forgotten.extend(new);
+        Ok(Outcome::Forgotten { requests })
+    }
+
+    pub(super) fn dismiss(&mut self, fence: Fence, request: RequestId) -> Judged<T, Outcome> {
+        self.owned(fence)?;
+        let Some(row) = self.request_row(fence.pad, request)? else { return Ok(Outcome::AlreadyExists) };
+        if row.reply.is_some() {
+            return Err(Refusal::Answered(request).into());
+        }
+        self.requests.remove(&(fence.pad, request));
+        self.forgotten.push((fence.pad, request));
+        Ok(Outcome::Created)
+    }
+
     pub(super) fn adopt(
         &mut self,
         fence: Fence,
@@ -281,6 +304,16 @@ impl<T: Tables> Copy<'_, T> {
 }
 
 impl PadRow {
+    /// Below this place of the peer's lane, requests may be forgotten: the peer has gone on by more than
+    /// [`PadMode::max_repeat`], or the pad was closed.
+    #[must_use]
+    pub const fn remembered(&self) -> u64 {
+        if self.status.is_closed() {
+            return u64::MAX;
+        }
+        self.receive.position.saturating_sub(self.mode.max_repeat())
+    }
+
     /// Whether a frame at `range` may be received now: the checks of C3 that come before its tag.
     ///
     /// # Errors

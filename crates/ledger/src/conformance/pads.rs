@@ -162,6 +162,117 @@ pub(super) async fn answers<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -
     assert_eq!(balance(&store, USER).await, (6, 0));
 }
 
+pub(super) async fn unanswered<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let (row, other) = (pad_row(1), pad_row(2));
+    commit(&store, [Op::Provision(row.clone()), Op::Provision(other.clone())]).await;
+    let (fence, elsewhere) = (attach(&store, &row, 1).await, attach(&store, &other, 1).await);
+    commit(&store, [claim(elsewhere, &other, 0, 100, 1)]).await;
+    // In the order of the lane, whatever their ids.
+    for (n, place) in [9, 3, 5, 7].into_iter().zip(0_u64..) {
+        commit(&store, [claim(fence, &row, place * 100, (place + 1) * 100, n)]).await;
+    }
+    commit(&store, [Op::Answer { fence, request: request(5), frame: [1].to_vec() }]).await;
+    let store = reopen(store).await;
+    let list = async |after, limit| {
+        let rows = store.unanswered(row.id, after, limit).await.unwrap();
+        assert!(rows.iter().all(|found| found.pad == row.id && found.reply.is_none()));
+        rows.into_iter().map(|found| (found.end, found.id)).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 9).await, [(100, request(9)), (200, request(3)), (400, request(7))]);
+    assert_eq!(list(None, 1).await, [(100, request(9))]);
+    assert_eq!(list(Some((100, request(9))), 1).await, [(200, request(3))]);
+    assert_eq!(
+        list(Some((100, request(8))), 1).await,
+        [(100, request(9))],
+        "a place in the order, not a row"
+    );
+    assert_eq!(list(Some((400, request(7))), 9).await, []);
+    assert_eq!(store.unanswered(PadId::from([3; 16]), None, 9).await.unwrap(), []);
+    // One that was answered keeps its answer; one that will not be is gone, and stays received.
+    let dismiss = |n| Op::Dismiss { fence, request: request(n) };
+    assert_eq!(refused(&store, [dismiss(5)]).await, (0, Refusal::Answered(request(5))));
+    let answered = Op::Answer { fence, request: request(3), frame: [1].to_vec() };
+    assert_eq!(refused(&store, [dismiss(3), answered]).await, (1, Refusal::NoSuchRequest(request(3))));
+    assert_eq!(commit(&store, [dismiss(3), dismiss(3)]).await, [Outcome::Created, Outcome::AlreadyExists]);
+    assert_eq!(list(None, 9).await, [(100, request(9)), (400, request(7))]);
+    let again = refused(&store, [claim(fence, &row, 100, 200, 3)]).await;
+    assert_eq!(again, (0, Refusal::Replayed { position: 400 }));
+}
+
+pub(super) async fn forgetting<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
+    let mut row = pad_row(1);
+    row.receive.len = 1 << 40;
+    let keys = PadRow { mode: PadMode::KeySequence, ..pad_row(2) };
+    commit(&store, [Op::Provision(row.clone()), Op::Provision(keys.clone())]).await;
+    let (fence, sequence) = (attach(&store, &row, 1).await, attach(&store, &keys, 1).await);
+    let forget = || Op::Forget { fence };
+    let forgotten = |requests| [Outcome::Forgotten { requests }];
+    let answer = |n| Op::Answer { fence, request: request(n), frame: [n].to_vec() };
+    let remembered = async |store: &S, n| store.request(row.id, request(n)).await.unwrap().is_some();
+    let far = row.mode.max_repeat();
+    commit(&store, [claim(fence, &row, 0, 100, 1), claim(fence, &row, 100, 200, 2), answer(1)]).await;
+    commit(&store, [claim(fence, &row, 200, 100 + far, 3)]).await;
+    assert_eq!(commit(&store, [forget()]).await, forgotten(0), "the peer may have got this far unheard");
+    // Judged where the same batch leads to; asked twice, counted once.
+    let next = claim(fence, &row, 100 + far, 101 + far, 4);
+    let outcomes = commit(&store, [next, forget(), forget()]).await;
+    assert_eq!(outcomes[1..], [forgotten(1), forgotten(0)].concat());
+    let store = reopen(store).await;
+    assert!(!remembered(&store, 1).await, "answer and all");
+    assert!(remembered(&store, 2).await && remembered(&store, 3).await);
+    assert_eq!(refused(&store, [answer(1)]).await, (0, Refusal::NoSuchRequest(request(1))));
+    let again = refused(&store, [claim(fence, &row, 0, 100, 1)]).await;
+    assert_eq!(again, (0, Refusal::Replayed { position: 101 + far }), "forgotten is not new");
+    let stranger = Fence { epoch: fence.epoch + 1, ..fence };
+    assert_eq!(refused(&store, [Op::Forget { fence: stranger }]).await.0, 0);
+    // Refused together with the rest of its batch.
+    commit(&store, [claim(fence, &row, 101 + far, 300 + far, 5)]).await;
+    assert_eq!(refused(&store, [forget(), answer(1)]).await.0, 1);
+    assert!(remembered(&store, 2).await);
+    // All of a pad that was closed, and of no other.
+    let index = |index, seq, n| Op::Claim {
+        fence: sequence,
+        generation: keys.receive.generation,
+        from: index,
+        to: index,
+        seq: Some(seq),
+        request: request(n),
+    };
+    commit(&store, [index(0, 0, 1), index(0, 1, 2), index(keys.mode.max_repeat(), 0, 3)]).await;
+    assert_eq!(commit(&store, [Op::Forget { fence: sequence }]).await, forgotten(0));
+    commit(&store, [index(keys.mode.max_repeat() + 1, 0, 4)]).await;
+    assert_eq!(commit(&store, [Op::Forget { fence: sequence }]).await, forgotten(2), "by their keys");
+    commit(&store, [answer(5), Op::Close { fence, status: PadStatus::Closed }]).await;
+    assert!(remembered(&store, 5).await, "not by itself");
+    assert_eq!(commit(&store, [forget()]).await, forgotten(4));
+    let store = reopen(store).await;
+    assert_eq!(commit(&store, [forget()]).await, forgotten(0));
+    assert_eq!(store.unanswered(keys.id, None, 9).await.unwrap().len(), 2);
+    // No more at once than one step may.
+    let many = pad_row(4);
+    commit(&store, [Op::Provision(many.clone())]).await;
+    let fence = attach(&store, &many, 1).await;
+    let ids = (1..=1500_u64).map(|place| {
+        let request = RequestId::from(u128::from(place).to_be_bytes());
+        Op::Claim {
+            fence,
+            generation: many.receive.generation,
+            from: place,
+            to: place + 1,
+            seq: None,
+            request,
+        }
+    });
+    let ids: Vec<_> = ids.collect();
+    for some in ids.chunks(1000) {
+        commit(&store, some.iter().cloned()).await;
+    }
+    commit(&store, [Op::Close { fence, status: PadStatus::Closed }]).await;
+    for requests in [Batch::MAX_FORGOTTEN, 1500 - Batch::MAX_FORGOTTEN, 0] {
+        assert_eq!(commit(&store, [Op::Forget { fence }]).await, forgotten(requests));
+    }
+}
+
 pub(super) async fn witness<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) -> S) {
     let row = PadRow { witnessed: true, ..pad_row(1) };
     commit(&store, [Op::Provision(row.clone())]).await;

@@ -165,6 +165,7 @@ fn replay(tables: &mut MemoryTables, r: &mut Reader<'_>) -> Result<(), Malformed
             let reply = if r.u8()? == 1 { Some(blob(r)?) } else { None };
             never(tables.put_request(&RequestRow { pad, id, end, reply }));
         }
+        b'f' => never(tables.remove_request(r.array()?.into(), r.array()?.into())),
         b'j' => {
             let (number, at, hash) = (r.u64()?, UnixTime::from_secs(r.u64()?), r.array()?);
             never(tables.append(&Entry { number, at, event: Event::from_bytes(&blob(r)?)?, hash }));
@@ -219,6 +220,14 @@ impl Tables for Recorder<'_> {
         self.record.push(u8::from(row.reply.is_some()));
         row.reply.iter().for_each(|reply| field(&mut self.record, reply));
         self.tables.put_request(row)
+    }
+    fn requests_below(&mut self, pad: PadId, end: u64, limit: usize) -> Result<Vec<RequestId>, Self::Error> {
+        self.tables.requests_below(pad, end, limit)
+    }
+    fn remove_request(&mut self, pad: PadId, id: RequestId) -> Result<(), Self::Error> {
+        self.record.push(b'f');
+        self.record.extend([pad.as_bytes(), id.as_bytes()].into_iter().flatten());
+        self.tables.remove_request(pad, id)
     }
     fn head(&mut self) -> Result<Head, Self::Error> {
         self.tables.head()
@@ -288,6 +297,14 @@ impl LedgerStore for LogStore {
     }
     async fn request(&self, pad: PadId, id: RequestId) -> Result<Option<RequestRow>, StorageError> {
         self.reads().request(pad, id).await
+    }
+    async fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<RequestRow>, StorageError> {
+        self.reads().unanswered(pad, after, limit).await
     }
     async fn head(&self) -> Result<Head, StorageError> {
         self.reads().head().await

@@ -98,6 +98,9 @@ CREATE TABLE requests (
     UNIQUE (pad, id)
 ) STRICT;
 
+-- In the order they came, to be listed and forgotten.
+CREATE INDEX requests_in_order ON requests (pad, frame_end, id);
+
 -- What is to be done elsewhere because a batch was committed, oldest first.
 CREATE TABLE outbox (
     number  INTEGER PRIMARY KEY AUTOINCREMENT,

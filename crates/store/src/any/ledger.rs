@@ -37,6 +37,15 @@ impl LedgerStore for AnyStore {
         on!(self, LedgerStore::request, pad, id)
     }
 
+    async fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<RequestRow>, StorageError> {
+        on!(self, LedgerStore::unanswered, pad, after, limit)
+    }
+
     async fn head(&self) -> Result<Head, StorageError> {
         on!(self, LedgerStore::head)
     }

@@ -59,6 +59,16 @@ impl<S: LedgerStore> LedgerStore for Faulty<S> {
         begun.end(self.inner().request(pad, id).await)
     }
 
+    async fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<RequestRow>, StorageError> {
+        let begun = self.begin("unanswered", false).await?;
+        begun.end(self.inner().unanswered(pad, after, limit).await)
+    }
+
     async fn head(&self) -> Result<Head, StorageError> {
         let begun = self.begin("head", false).await?;
         begun.end(self.inner().head().await)

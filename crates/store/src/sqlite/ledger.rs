@@ -60,6 +60,15 @@ impl LedgerStore for Sqlite {
         Ok(self.read(move |db| rows::request(db, pad, id)).await?)
     }
 
+    async fn unanswered(
+        &self,
+        pad: PadId,
+        after: Option<(u64, RequestId)>,
+        limit: usize,
+    ) -> Result<Vec<RequestRow>, StorageError> {
+        Ok(self.read(move |db| rows::unanswered(db, pad, after, limit)).await?)
+    }
+
     async fn head(&self) -> Result<Head, StorageError> {
         Ok(self.read(rows::head).await?)
     }

@@ -63,6 +63,16 @@ impl Tables for Rows<'_> {
         execute(self.0, sql, params![pad.as_bytes(), id.as_bytes(), end, reply]).map(drop)
     }
 
+    fn requests_below(&mut self, pad: PadId, end: u64, limit: usize) -> Result<Vec<RequestId>> {
+        let sql = "SELECT id FROM requests WHERE pad = ?1 AND frame_end < ?2 ORDER BY frame_end, id LIMIT ?3";
+        all(self.0, sql, params![pad.as_bytes(), bound(end), count(limit)], |c| c.random())
+    }
+
+    fn remove_request(&mut self, pad: PadId, id: RequestId) -> Result<()> {
+        let sql = "DELETE FROM requests WHERE pad = ?1 AND id = ?2";
+        execute(self.0, sql, params![pad.as_bytes(), id.as_bytes()]).map(drop)
+    }
+
     fn head(&mut self) -> Result<Head> {
         head(self.0)
     }
@@ -253,9 +263,24 @@ fn put_transfer(db: &Connection, row: &TransferRow) -> Result<()> {
 
 pub(super) fn request(db: &Connection, pad: PadId, id: RequestId) -> Result<Option<RequestRow>> {
     let sql = "SELECT pad, id, frame_end, reply FROM requests WHERE pad = ?1 AND id = ?2";
-    first(db, sql, params![pad.as_bytes(), id.as_bytes()], |c| {
-        Ok(RequestRow { pad: c.random()?, id: c.random()?, end: c.get()?, reply: c.get()? })
-    })
+    first(db, sql, params![pad.as_bytes(), id.as_bytes()], read_request)
+}
+
+pub(super) fn unanswered(
+    db: &Connection,
+    pad: PadId,
+    after: Option<(u64, RequestId)>,
+    limit: usize,
+) -> Result<Vec<RequestRow>> {
+    // The empty blob sorts before every id.
+    let (end, id) = after.as_ref().map_or((0, &[][..]), |(end, id)| (bound(*end), id.as_bytes()));
+    let sql = "SELECT pad, id, frame_end, reply FROM requests
+               WHERE pad = ?1 AND (frame_end, id) > (?2, ?3) AND reply IS NULL ORDER BY frame_end, id LIMIT ?4";
+    all(db, sql, params![pad.as_bytes(), end, id, count(limit)], read_request)
+}
+
+fn read_request(c: &mut Columns<'_, '_>) -> Result<RequestRow> {
+    Ok(RequestRow { pad: c.random()?, id: c.random()?, end: c.get()?, reply: c.get()? })
 }
 
 pub(super) fn head(db: &Connection) -> Result<Head> {
