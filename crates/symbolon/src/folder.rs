@@ -5,8 +5,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use symbolon_envelope::{RingError, SealError, ServerKeys};
-use symbolon_keys::{Identity, OsRng};
+use symbolon_envelope::{NewFile, RingError, SealError, ServerKeys};
+use symbolon_keys::{AgePublicKey, Identity, OsRng};
 
 const RING: &str = "server-keys.age";
 const PADS: &str = "pads";
@@ -26,6 +26,7 @@ const MAX_RING: u64 = 128 * 1024;
 pub struct ServerFolder {
     path: PathBuf,
     ring: ServerKeys,
+    keeper: AgePublicKey,
 }
 
 impl ServerFolder {
@@ -44,7 +45,7 @@ impl ServerFolder {
         let ring = ServerKeys::generate(&mut OsRng);
         let sealed = ring.export(&[identity.public().age_key()], &mut OsRng).map_err(FolderError::Seal)?;
         write_new(&path.join(RING), &sealed).map_err(exists)?;
-        Ok(Self { path, ring })
+        Ok(Self { path, ring, keeper: *identity.public().age_key() })
     }
 
     /// Opens a folder that was provisioned.
@@ -65,7 +66,7 @@ impl ServerFolder {
         let sealed = fs::read(&file).map_err(|error| FolderError::Io(file.clone(), error))?;
         let ring = ServerKeys::import(&[&identity.age_key()], &sealed)
             .map_err(|error| FolderError::Ring(file, error))?;
-        Ok(Self { path, ring })
+        Ok(Self { path, ring, keeper: *identity.public().age_key() })
     }
 
     /// Where the halves of pads are.
@@ -74,8 +75,28 @@ impl ServerFolder {
         self.path.join(PADS)
     }
 
-    pub(crate) fn into_ring(self) -> ServerKeys {
-        self.ring
+    /// The ring, and the file that keeps it.
+    pub(crate) fn into_ring(self) -> (ServerKeys, RingFile) {
+        (self.ring, RingFile { path: self.path.join(RING), keeper: self.keeper })
+    }
+}
+
+/// Where the ring of server keys is kept.
+#[derive(Debug)]
+pub(crate) struct RingFile {
+    path: PathBuf,
+    keeper: AgePublicKey,
+}
+
+impl RingFile {
+    /// Keeps `ring` in place of the one before: durable on return, or as it was.
+    pub(crate) fn replace(&self, ring: &ServerKeys) -> Result<(), FolderError> {
+        let sealed = ring.export(&[&self.keeper], &mut OsRng).map_err(FolderError::Seal)?;
+        let kept = NewFile::create(&self.path).and_then(|mut file| {
+            file.write_all(&sealed)?;
+            file.commit()
+        });
+        kept.map_err(|error| FolderError::Io(self.path.clone(), error))
     }
 }
 

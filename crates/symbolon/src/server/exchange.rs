@@ -10,10 +10,11 @@ use symbolon_keys::{Backend, Id, Identity, RootKey, Secret, extract, label};
 use symbolon_ledger::Amount;
 use symbolon_store::AnyStore;
 use symbolon_table::{DirectoryServer, Mailbox, MailboxLimits};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::pads::Pads;
 use super::{Processes, ServerBuilder, ServerError};
+use crate::folder::RingFile;
 use crate::protocol::{MAX_LETTER, Refusal, RefusalCode};
 use crate::service::{AnyCourier, Services};
 
@@ -29,6 +30,8 @@ pub(super) struct Exchange {
     pub(super) mailbox: Arc<Mailbox<AnyStore>>,
     pub(super) profiles: ProfileVerifier<AnyStore>,
     pub(super) custodian: Custodian<AnyStore, AnyStore>,
+    /// Where the custodian's keys are kept; held while they change.
+    pub(super) ring: Mutex<RingFile>,
     pub(super) pads: Pads,
     pub(super) services: Services,
     pub(super) processes: Processes,
@@ -60,6 +63,7 @@ impl Exchange {
         let secrets = Secrets::of(&identity);
         let realm = realm.map_or_else(|| DEFAULT_REALM.parse(), Ok).map_err(|_| ServerError::Identity)?;
         let pads = Pads::new(store.clone(), folder.pads());
+        let (ring, ring_file) = folder.into_ring();
         let mut limits = MailboxLimits::default();
         limits.message_len = MAX_LETTER;
         Ok(Self {
@@ -70,7 +74,8 @@ impl Exchange {
             ),
             mailbox: Arc::new(Mailbox::with_limits(store.clone(), limits)),
             profiles: ProfileVerifier::new(secrets.named(b"profiles")?, store.clone()),
-            custodian: Custodian::new(realm, folder.into_ring(), store.clone(), store.clone()).audit(record),
+            custodian: Custodian::new(realm, ring, store.clone(), store.clone()).audit(record),
+            ring: Mutex::new(ring_file),
             pads,
             services,
             processes,

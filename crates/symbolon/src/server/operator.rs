@@ -5,7 +5,7 @@ use core::fmt;
 
 use symbolon_agreement::ProfileError;
 use symbolon_envelope::{
-    CustodianError, Record, RecordId, Records, UserKey, UserKeyRow, UserKeyStore, UserParameters,
+    CustodianError, Record, RecordId, Records, RewrapJob, UserKey, UserKeyRow, UserKeyStore, UserParameters,
 };
 use symbolon_keys::{Id, OsRng, UnixTime};
 use symbolon_ledger::{
@@ -14,12 +14,16 @@ use symbolon_ledger::{
 use symbolon_store::StoreError;
 
 use super::exchange::Exchange;
+use crate::folder::FolderError;
 use crate::voucher::Voucher;
 
 /// The account of money received from outside.
 pub(super) const CASH: AccountId = account(b"symbolon/cash   ");
 /// The account of what the server earned.
 pub(super) const REVENUE: AccountId = account(b"symbolon/revenue");
+
+/// How many rows a step of a re-wrap reads: their headers are in memory meanwhile.
+const REWRAPPED_AT_ONCE: usize = 64;
 
 const fn account(name: &'static [u8; 16]) -> AccountId {
     AccountId::new(*name)
@@ -97,6 +101,34 @@ impl Operator {
             .map_err(|error| OperatorError::Custodian(CustodianError::Store(error.into())))
     }
 
+    /// Takes a new private server key into use (E13): it is durable in the server's folder before anything is wrapped
+    /// under it. Then everything is moved to it, as by [`Self::rewrap`]. Documents are not touched, only their headers.
+    ///
+    /// Back up the folder after that: an older copy of it does not open what is stored from now on.
+    ///
+    /// # Errors
+    /// [`OperatorError::Folder`]: nothing was changed. [`OperatorError::Custodian`]: the new key is in use, and not
+    /// everything was moved; [`Self::rewrap`] goes on.
+    pub async fn rotate_server_key(&self) -> Result<RewrapJob, OperatorError> {
+        {
+            let file = self.0.ring.lock().await;
+            let ring = self.0.custodian.rotated().map_err(CustodianError::from)?;
+            file.replace(&ring).map_err(OperatorError::Folder)?;
+            self.0.custodian.install(ring).map_err(CustodianError::from)?;
+        }
+        self.rewrap().await
+    }
+
+    /// Moves every user's key and every document's header that is still under an older server key to the newest.
+    ///
+    /// # Errors
+    /// [`OperatorError::Custodian`]; what was done stays done.
+    pub async fn rewrap(&self) -> Result<RewrapJob, OperatorError> {
+        let mut job = RewrapJob::default();
+        while self.0.custodian.rewrap_step(&mut job, REWRAPPED_AT_ONCE).await? {}
+        Ok(job)
+    }
+
     /// Takes `amount` of money, and gives a voucher for it.
     ///
     /// # Errors
@@ -169,6 +201,8 @@ pub enum OperatorError {
     Profile(ProfileError<StoreError>),
     /// The user's key or records.
     Custodian(CustodianError),
+    /// The server's folder, where its keys are kept.
+    Folder(FolderError),
     /// The ledger did not commit.
     Ledger(CommitError),
     /// The ledger could not be read.
@@ -180,6 +214,7 @@ impl fmt::Display for OperatorError {
         match self {
             Self::Profile(error) => error.fmt(f),
             Self::Custodian(error) => error.fmt(f),
+            Self::Folder(error) => error.fmt(f),
             Self::Ledger(error) => error.fmt(f),
             Self::Storage(error) => error.fmt(f),
         }
@@ -191,6 +226,7 @@ impl core::error::Error for OperatorError {
         match self {
             Self::Profile(error) => Some(error),
             Self::Custodian(error) => Some(error),
+            Self::Folder(error) => Some(error),
             Self::Ledger(error) => Some(error),
             Self::Storage(error) => Some(error),
         }

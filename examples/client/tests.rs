@@ -1,0 +1,382 @@
+//! Both programs as processes of their own, over loopback: every command, interrupted, repeated, and refused.
+
+#[path = "../server/main.rs"]
+#[expect(dead_code, reason = "its own entry is not this program's")]
+mod server;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// Which program the process is, and its arguments; without it, `as_a_program` does nothing.
+const PROGRAM: &str = "SYMBOLON_EXAMPLE";
+
+/// Not a test: what the tests start.
+#[test]
+fn as_a_program() {
+    let Ok(line) = std::env::var(PROGRAM) else { return };
+    let arguments: Vec<std::ffi::OsString> = line.split('\n').map(Into::into).collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let status = match line.starts_with("server") {
+        true => runtime.block_on(server::program(arguments)),
+        false => runtime.block_on(super::program(arguments)),
+    };
+    // `ExitCode` cannot be asked which it is.
+    let statuses = [0_u8, 1, 2].map(|status| (format!("{:?}", std::process::ExitCode::from(status)), status));
+    let status = statuses.iter().find(|(shown, _)| *shown == format!("{status:?}")).unwrap().1;
+    std::process::exit(status.into());
+}
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["tests::as_a_program", "--exact", "--nocapture", "--quiet"]);
+    command.env(PROGRAM, arguments.join("\n")).env("SYMBOLON_PASSPHRASE", "correct horse");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+struct Stage {
+    folder: TempDir,
+    address: String,
+    key: String,
+    server: Option<Child>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Self { folder, address: "127.0.0.1:0".into(), key: String::new(), server: None };
+        stage.desk(&["provision"]).ok();
+        stage.key = fs::read_to_string(stage.path("server/public")).unwrap().trim().to_owned();
+        stage.start();
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Starts the server, at the address that it had.
+    fn start(&mut self) {
+        let data = self.text("server");
+        let mut server = program(&["server", "--listen", &self.address, "--data", &data]).spawn().unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let address = lines.find_map(|line| Some(line.split_once("listening on ")?.1.to_owned()));
+        self.address = address.unwrap_or_else(|| {
+            let mut why = String::new();
+            server.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+            panic!("no server: {why}")
+        });
+        // Whoever writes to a pipe that nobody reads stops.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.server = Some(server);
+    }
+
+    fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// Ends the server as the system does; it ends in order.
+    fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+        assert!(server.wait().unwrap().success());
+    }
+
+    fn desk(&self, arguments: &[&str]) -> Said {
+        Said::of(program(&[&["server"], arguments, &["--data", &self.text("server")]].concat()).output())
+    }
+
+    fn client(&self, user: &str, arguments: &[&str]) -> Said {
+        Said::of(program(&[&["client"], arguments, &["--data", &self.text(user)]].concat()).output())
+    }
+
+    fn register(&self, user: &str) -> Said {
+        self.client(user, &["register", user, "--server", &self.address, "--key", &self.key])
+    }
+
+    fn enrol(&self, user: &str) -> Said {
+        self.desk(&["enrol", user, &self.text(&format!("{user}/enrolment"))])
+    }
+
+    /// What an order is called, from what was said when it was sent.
+    fn order(&self, from: &str, to: &str, amount: &str) -> String {
+        let said = self.client(from, &["send", to, "Two tickets", "--pay", amount]).ok();
+        said.lines().find_map(|line| line.strip_prefix("order ")).unwrap().to_owned()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Said {
+    status: i32,
+    out: String,
+    error: String,
+}
+
+impl Said {
+    fn of(output: std::io::Result<Output>) -> Self {
+        let Output { status, stdout, stderr } = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { status: status.code().unwrap(), out: text(stdout), error: text(stderr) }
+    }
+
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!(self.status, 0, "{self:?}");
+        self.out
+    }
+
+    #[track_caller]
+    fn says(self, what: &str) -> String {
+        assert!(self.out.contains(what), "{what}: {self:?}");
+        self.ok()
+    }
+
+    #[track_caller]
+    fn fails(self, why: &str) {
+        assert_eq!(self.status, 1, "{self:?}");
+        assert!(self.error.contains(why), "{why}: {self:?}");
+    }
+}
+
+// proves X1 X3 A1 T8 T9 T3 T4
+#[test]
+fn mail_and_approvals_through_a_killed_server() {
+    let mut stage = Stage::new();
+    for user in ["alice", "bob", "alice"] {
+        stage.register(user).says("is registered, epoch 0");
+    }
+    stage.client("bob", &["send", "nobody", "hello"]).fails("nobody");
+    stage.client("alice", &["send", "bob", "first"]).says("sent");
+    // Killed, not stopped: what was acknowledged is there, and the client knows what was not.
+    stage.kill();
+    stage.client("alice", &["send", "bob", "second"]).fails("");
+    stage.start();
+    stage.client("alice", &["send", "bob", "second"]).says("sent");
+    let shown = stage.client("bob", &["receive"]).ok();
+    assert_eq!(shown.matches("alice: ").count(), 2, "{shown}");
+    assert!(shown.find("first") < shown.find("second"), "{shown}");
+    let again = stage.client("bob", &["receive"]).ok();
+    assert!(!again.contains("alice"), "{again}");
+
+    let [yes, no] = ["12.34 EUR", "5000 JPY"].map(|amount| stage.order("alice", "bob", amount));
+    stage.client("bob", &["approve", &yes, "--yes"]).fails("`client receive`");
+    stage.client("bob", &["receive"]).says(&format!("client approve {yes}"));
+    stage.client("bob", &["approve"]).says(&no);
+    // Nobody is at the terminal: the order still waits.
+    stage.client("bob", &["approve", &yes]).fails("still waits");
+    stage.client("bob", &["approve", &yes, "--yes"]).says("approved");
+    stage.client("bob", &["approve", &no, "--no"]).says("declined");
+    stage.client("bob", &["approve", &yes, "--yes"]).fails("no order of this name waits");
+    let answers = stage.client("alice", &["receive"]).ok();
+    assert!(answers.contains(&format!("bob approved {yes}, and says: bob, from a terminal")), "{answers}");
+    assert!(answers.contains(&format!("bob declined {no}")), "{answers}");
+    stage.stop();
+}
+
+/// Every step of sending and receiving may be the last of its process.
+#[test]
+fn what_was_interrupted_goes_on() {
+    let stage = Stage::new();
+    stage.register("alice").ok();
+    stage.register("bob").ok();
+    // Deposited, and the client died before it could take its copy off.
+    stage.client("alice", &["send", "bob", "once"]).ok();
+    let sealed = || fs::read_dir(stage.path("bob/mail/done")).unwrap().count();
+    stage.client("bob", &["receive"]).says("once");
+    assert_eq!(sealed(), 1);
+    // Kept, and the client died before it was shown.
+    stage.client("alice", &["send", "bob", "twice"]).ok();
+    let holder = fs::File::open(stage.path("bob/lock")).unwrap();
+    holder.lock().unwrap();
+    let mut waiting = program(&["client", "receive", "--data", &stage.text("bob")]).spawn().unwrap();
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    holder.unlock().unwrap();
+    let shown = stage.client("bob", &["receive"]).ok();
+    assert_eq!(shown.matches("alice: ").count(), 1, "{shown}");
+    assert!(fs::read_dir(stage.path("bob/mail/new")).unwrap().next().is_none());
+}
+
+#[test]
+fn following_shows_what_comes() {
+    let mut stage = Stage::new();
+    stage.register("alice").ok();
+    stage.register("bob").ok();
+    let mut bob = program(&["client", "receive", "--follow", "--data", &stage.text("bob")]).spawn().unwrap();
+    let mut lines = BufReader::new(bob.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut errors = bob.stderr.take().unwrap();
+    let mut hears = |what: &str| {
+        if !lines.any(|line| line.contains(what)) {
+            let mut why = String::new();
+            errors.read_to_string(&mut why).unwrap();
+            panic!("{what}: {why}");
+        }
+    };
+    stage.client("alice", &["send", "bob", "one"]).ok();
+    hears("alice: one");
+    // Through a restart, and beside other commands of the same user.
+    stage.kill();
+    stage.start();
+    stage.client("bob", &["send", "alice", "and you?"]).ok();
+    stage.client("alice", &["send", "bob", "two"]).ok();
+    hears("alice: two");
+    bob.kill().unwrap();
+    bob.wait().unwrap();
+}
+
+#[test]
+fn a_full_mailbox_says_so() {
+    let stage = Stage::new();
+    stage.register("alice").ok();
+    stage.register("bob").ok();
+    stage.register("carol").ok();
+    tokio::runtime::Runtime::new().unwrap().block_on(fill(&stage));
+    // What is refused for good holds up nothing that comes after it.
+    stage.client("alice", &["send", "bob", "too much"]).fails("full");
+    stage.client("alice", &["send", "carol", "a note"]).says("sent");
+    stage.client("alice", &["send", "bob", &"x".repeat(60_000)]).fails("longer");
+    assert!(!stage.path("alice/outgoing").exists());
+    let shown = stage.client("bob", &["receive"]).ok();
+    assert_eq!(shown.matches("alice: ").count(), 256);
+    stage.client("alice", &["send", "bob", "once more"]).says("sent");
+}
+
+/// As many letters as one sender may leave.
+async fn fill(stage: &Stage) {
+    let passphrase = "correct horse".parse().unwrap();
+    let alice = symbolon::IdentityFile::at(stage.path("alice/identity")).read_protected(&passphrase).unwrap();
+    let key: symbolon::keys::PublicIdentity = stage.key.parse().unwrap();
+    let client = symbolon::Client::connect(&stage.address, &alice, *key.noise_key()).await.unwrap();
+    let (me, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+    client.login(me).await.unwrap();
+    let table = symbolon::table::Table::new(me, alice.table_key(), client.directory());
+    for _ in 0..256 {
+        client.deposit(&table.seal(&bob, &symbolon::table::pad(b"t")).await.unwrap()).await.unwrap();
+    }
+}
+
+// proves E1 E5 E8 E9 E13
+#[test]
+fn documents() {
+    let mut stage = Stage::new();
+    for user in ["alice", "bob"] {
+        stage.register(user).ok();
+    }
+    let (file, out) = (stage.text("report.txt"), stage.text("out"));
+    fs::write(&file, vec![b'r'; 300_000]).unwrap();
+    stage.client("alice", &["put", &file]).fails("");
+    for user in ["alice", "bob"] {
+        stage.enrol(user).says("is enrolled");
+        stage.enrol(user).fails("enrolled already");
+    }
+    stage.desk(&["enrol", "bob", &stage.text("alice/enrolment")]).fails("alice's");
+    let said = stage.client("alice", &["put", &file]).says("report.txt, version 1");
+    let record = said.lines().find_map(|line| line.split_once(" report.txt")).unwrap().0.to_owned();
+    // As after a command that died before it knew.
+    fs::write(stage.path("alice/documents/report.txt"), format!("{record} \n")).unwrap();
+    stage.client("alice", &["put", &file]).says("version 2");
+    stage.client("bob", &["get", &record, "-o", &out]).fails("");
+    assert!(!Path::new(&out).exists());
+    stage.client("alice", &["grant", "report.txt", "bob"]).ok();
+    stage.client("alice", &["grant", "report.txt", "bob"]).ok();
+    stage.kill();
+    stage.start();
+    stage.desk(&["rotate"]).says("2 user keys, 1 documents");
+    stage.client("bob", &["get", &record, "-o", &out]).says("300000 bytes");
+    assert_eq!(fs::read(&out).unwrap(), fs::read(&file).unwrap());
+    stage.client("alice", &["put", &file]).says("version 4");
+    stage.client("alice", &["revoke", &record, "bob"]).ok();
+    stage.client("bob", &["get", &record, "-o", &out]).fails("");
+    stage.client("alice", &["get", "report.txt", "-o", &out]).says("version 4");
+}
+
+// proves L1 L16 L28 L15
+#[test]
+fn pads_and_the_operators_desk() {
+    let mut stage = Stage::new();
+    stage.register("alice").ok();
+    stage.client("alice", &["balance"]).fails("no pad is here");
+    let voucher = stage.text("voucher");
+    stage.desk(&["sell", "100", &voucher]).says("100 taken");
+    stage.desk(&["sell", "100", &voucher]).ok();
+    stage.desk(&["sell", "200", &voucher]).fails("another amount");
+    stage.desk(&["worth", &voucher]).says("100");
+    stage.desk(&["books"]).says("cash 100\nearned 0");
+    let bought = stage.client("alice", &["buy", &voucher, "--bytes", "262144"]).says("worth 100");
+    stage.client("alice", &["buy", &voucher]).says("is here already");
+    stage.client("alice", &["ask", "sum", "1", "2", "-3", "42"]).says("42\nfee 4, left 96");
+    stage.kill();
+    stage.client("alice", &["ask", "mean", "10", "20"]).fails("");
+    stage.start();
+    stage.client("alice", &["ask", "mean", "10", "20"]).says("15\nfee 2, left 94");
+    stage.client("alice", &["ask", "product", "9223372036854775807", "2"]).fails("64 bits");
+    stage.client("alice", &["balance"]).says("value 94");
+    stage.client("alice", &["status", "--json"]).says("\"letters waiting\":0");
+    stage.desk(&["check"]).ok();
+
+    // A backup, everything lost, a restore: the pad is halted, and its value comes back.
+    let backup = stage.text("backup");
+    stage.desk(&["backup", &backup]).ok();
+    stage.desk(&["backup", &backup]).fails("exists");
+    stage.stop();
+    stage.desk(&["books"]).fails("no server runs");
+    stage.desk(&["provision"]).fails("nothing was changed");
+    stage.desk(&["restore", "--from", &backup]).fails("nothing was changed");
+    fs::remove_dir_all(stage.path("server")).unwrap();
+    stage.desk(&["restore", "--from", &backup]).says("restored");
+    stage.start();
+    stage.client("alice", &["balance"]).fails("");
+    stage.client("alice", &["close"]).says("is closed");
+    stage.client("alice", &["close"]).fails("no pad is here");
+    stage.desk(&["worth", &voucher]).says("94");
+    let again = stage.client("alice", &["buy", &voucher, "--bytes", "65536"]).says("worth 94");
+    assert_ne!(bought, again);
+    stage.client("alice", &["ask", "sum", "1"]).says("left 93");
+}
+
+#[test]
+fn refused_from_the_start() {
+    let stage = Stage::new();
+    let other = symbolon::Identity::generate(symbolon::keys::Backend::best(), &mut symbolon::keys::OsRng);
+    let wrong = other.public().to_string();
+    let register = ["register", "alice", "--server", &stage.address, "--key", &wrong];
+    stage.client("alice", &register).fails("differs from the pinned one");
+    stage.register("alice").fails("another server");
+    stage.register("bob").ok();
+    // Another folder, another key: the name is taken.
+    let taken = ["register", "bob", "--server", &stage.address, "--key", &stage.key];
+    stage.client("thief", &taken).fails("registered with other keys");
+    let mut wrong = program(&["client", "receive", "--data", &stage.text("bob")]);
+    Said::of(wrong.env("SYMBOLON_PASSPHRASE", "battery staple").output()).fails("");
+    stage.client("nobody", &["receive"]).fails("register");
+    for usage in
+        [&["receive", "--sometimes"][..], &["register"], &["ask", "root", "2"], &["approve", "--yes"], &[]]
+    {
+        assert_eq!(stage.client("bob", usage).status, 2, "{usage:?}");
+    }
+    for usage in [&["--listen", "here"][..], &["sell"], &["enrol", "Not An Id", "x"]] {
+        assert_eq!(stage.desk(usage).status, 2, "{usage:?}");
+    }
+    // The folder is one process's.
+    let second = program(&["server", "--listen", "127.0.0.1:0", "--data", &stage.text("server")]).output();
+    Said::of(second).fails("in use");
+}
