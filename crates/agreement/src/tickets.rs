@@ -14,6 +14,14 @@ use crate::assignment::TicketId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source([u8; 9]);
 
+impl Source {
+    /// The family, 4 or 6, and the prefix: to count by elsewhere.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 9] {
+        &self.0
+    }
+}
+
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         let mut prefix = [0; 9];

@@ -69,6 +69,7 @@ pub async fn directory<S: DirectoryStore>(fresh: impl AsyncFn() -> S, reopen: im
 pub async fn mailbox<S: MailboxStore>(fresh: impl AsyncFn() -> S, reopen: impl AsyncFn(S) -> S) {
     deposits_and_polls(&fresh, &reopen).await;
     quotas(&fresh().await).await;
+    quotas_of_senders(&fresh, &reopen).await;
     races(&fresh().await).await;
 }
 
@@ -122,7 +123,8 @@ async fn quotas<S: MailboxStore>(store: &S) {
     let (alice, bob, carol, dave) = (id("alice"), id("bob"), id("carol"), id("dave"));
     let (a, b) = (letter(alice, bob, 100, 1), letter(alice, bob, 100, 2));
     let size = u64::try_from(a.message().len()).unwrap();
-    let quota = Quota { letters: 3, bytes: size.saturating_mul(4), letters_per_sender: 2 };
+    let quota =
+        Quota { letters: 3, bytes: size.saturating_mul(4), letters_per_sender: 2, ..Quota::default() };
     let first = stored(store.deposit(&a, &quota).await.unwrap());
     stored(store.deposit(&b, &quota).await.unwrap());
     let third = letter(alice, bob, 1, 3);
@@ -136,6 +138,40 @@ async fn quotas<S: MailboxStore>(store: &S) {
     assert_eq!(store.deposit(&fourth, &quota).await.unwrap(), Deposit::Full(Full::Letters));
     assert_eq!(store.acknowledge(&bob, &[first]).await.unwrap(), 1);
     stored(store.deposit(&fourth, &quota).await.unwrap());
+}
+
+/// What one sender may have lying there, over all mailboxes.
+async fn quotas_of_senders<S: MailboxStore>(fresh: impl AsyncFn() -> S, reopen: impl AsyncFn(S) -> S) {
+    let store = fresh().await;
+    let (alice, bob, carol, dave) = (id("alice"), id("bob"), id("carol"), id("dave"));
+    let first = letter(alice, bob, 100, 1);
+    let size = u64::try_from(first.message().len()).unwrap();
+    let quota = Quota { sender_letters: 3, sender_bytes: size.saturating_mul(4), ..Quota::default() };
+    let one = stored(store.deposit(&first, &quota).await.unwrap());
+    stored(store.deposit(&letter(alice, carol, 1, 2), &quota).await.unwrap());
+    stored(store.deposit(&letter(alice, carol, 1, 9), &quota).await.unwrap());
+    let fourth = letter(alice, dave, 1, 9);
+    let full = Deposit::Full(Full::SenderLetters);
+    assert_eq!(store.deposit(&fourth, &quota).await.unwrap(), full, "to whomever");
+    let store = reopen(store).await;
+    assert_eq!(store.deposit(&fourth, &quota).await.unwrap(), full, "also after a restart");
+    assert_eq!(store.deposit(&first, &quota).await.unwrap(), Deposit::Already(one), "known before full");
+    stored(store.deposit(&letter(bob, dave, 1, 9), &quota).await.unwrap());
+
+    // Whoever takes a letter out, and however, gives its sender the place back.
+    assert_eq!(store.acknowledge(&bob, &[one]).await.unwrap(), 1);
+    assert_eq!(store.acknowledge(&bob, &[one]).await.unwrap(), 0);
+    stored(store.deposit(&fourth, &quota).await.unwrap());
+    assert_eq!(store.deposit(&letter(alice, bob, 1, 9), &quota).await.unwrap(), full);
+    assert_eq!(store.expire(UnixTime::from_secs(9)).await.unwrap(), 1, "the letter of 2");
+    let big = letter(alice, bob, first.message().len().saturating_mul(4), 9);
+    assert_eq!(store.deposit(&big, &quota).await.unwrap(), Deposit::Full(Full::SenderBytes));
+    stored(store.deposit(&letter(alice, bob, 1, 9), &quota).await.unwrap());
+
+    let recipients: Vec<Letter> = (0..8).map(|n| letter(carol, id(&alloc::format!("r{n}")), 1, 9)).collect();
+    let answers = join(recipients.iter().map(|letter| store.deposit(letter, &quota)).collect()).await;
+    let new = answers.iter().filter(|answer| matches!(answer, Ok(Deposit::Stored(_)))).count();
+    assert_eq!(new, 3, "a sender's quota holds under a race");
 }
 
 async fn races<S: MailboxStore>(store: &S) {

@@ -8,6 +8,7 @@ use symbolon_keys::{Backend, Epoch, Id, OsRng, Rejected, RootKey, UnixTime};
 use crate::directory::{Directory, MAX_RECORDS};
 use crate::possession::{Challenge, Challenger, Registration};
 use crate::record::{InvalidRecord, Record};
+use crate::registrations::{RegistrationLimits, Registrations};
 use crate::store::{DirectoryStore, StoreError};
 
 /// How long a challenge can be answered.
@@ -24,6 +25,7 @@ const MAX_SKEW: Duration = Duration::from_secs(300);
 pub struct DirectoryServer<S> {
     store: S,
     challenger: Challenger,
+    registrations: Registrations,
 }
 
 impl<S: DirectoryStore> DirectoryServer<S> {
@@ -35,8 +37,15 @@ impl<S: DirectoryStore> DirectoryServer<S> {
 
     /// A directory whose challenges come from `secret`, so that any process that has it takes their answers.
     #[must_use]
-    pub const fn with_secret(store: S, secret: RootKey, backend: Backend) -> Self {
-        Self { store, challenger: Challenger::new(secret, backend) }
+    pub fn with_secret(store: S, secret: RootKey, backend: Backend) -> Self {
+        let registrations = Registrations::new(RegistrationLimits::default());
+        Self { store, challenger: Challenger::new(secret, backend), registrations }
+    }
+
+    /// How many records it takes; [`RegistrationLimits::default`] if nothing is said.
+    #[must_use]
+    pub fn limits(self, limits: RegistrationLimits) -> Self {
+        Self { registrations: Registrations::new(limits), ..self }
     }
 
     /// The store behind it.
@@ -60,11 +69,36 @@ impl<S: DirectoryStore> DirectoryServer<S> {
             .ok_or(RegisterError::Taken)
     }
 
-    /// Registers a record. The same registration again gives the same answer, so a lost answer can be asked for again.
+    /// Registers a record, whoever brings it: [`Self::register_from`] where a source is known.
+    ///
+    /// # Errors
+    /// As [`Self::register_from`].
+    pub async fn register(&self, registration: &Registration, now: UnixTime) -> Result<(), RegisterError> {
+        self.take(registration, None, now).await
+    }
+
+    /// Registers a record that came from `source`, of which one registers only so many ids
+    /// ([`RegistrationLimits::ids_per_source`]): whatever tells strangers apart, such as the prefix of an address.
+    ///
+    /// The same registration again gives the same answer, so a lost answer can be asked for again.
     ///
     /// # Errors
     /// [`RegisterError`] says what to do; nothing was registered, except perhaps after [`RegisterError::Store`].
-    pub async fn register(&self, registration: &Registration, now: UnixTime) -> Result<(), RegisterError> {
+    pub async fn register_from(
+        &self,
+        source: &[u8],
+        registration: &Registration,
+        now: UnixTime,
+    ) -> Result<(), RegisterError> {
+        self.take(registration, Some(source), now).await
+    }
+
+    async fn take(
+        &self,
+        registration: &Registration,
+        source: Option<&[u8]>,
+        now: UnixTime,
+    ) -> Result<(), RegisterError> {
         self.challenger.check(registration, now)?;
         let record = registration.record();
         let statement = record.statement();
@@ -78,11 +112,17 @@ impl<S: DirectoryStore> DirectoryServer<S> {
                 record.verify_after(previous.first().ok_or(InvalidRecord::History)?)?;
             }
         }
-        if self.store.append(record).await? {
+        let admitted = self.registrations.admit(record, source, now);
+        if admitted && self.store.append(record).await? {
             return Ok(());
         }
         let stored = self.store.history(record.id(), record.epoch(), 1).await?;
-        if stored.first() == Some(record) { Ok(()) } else { Err(RegisterError::Taken) }
+        match stored.first() {
+            Some(stored) if stored == record => Ok(()),
+            Some(_) => Err(RegisterError::Taken),
+            None if admitted => Err(RegisterError::Taken),
+            None => Err(RegisterError::TooMany),
+        }
     }
 }
 
@@ -104,6 +144,8 @@ pub enum RegisterError {
     Rejected,
     /// Another record took the epoch: another device was faster, or somebody else has the id. Look it up.
     Taken,
+    /// Too many were registered lately: from there, in all, or of this id. Register later.
+    TooMany,
     /// The record is not valid now: its time is past, or this clock and the registrant's differ.
     Validity,
     /// The record does not hold.
@@ -137,6 +179,7 @@ impl fmt::Display for RegisterError {
                 f.write_str("registration rejected: expired, or the keys are not held; begin again")
             }
             Self::Taken => f.write_str("another record took this epoch of the id; look it up"),
+            Self::TooMany => f.write_str("too many registrations from there or of this id; try again later"),
             Self::Validity => {
                 f.write_str("record is not valid now; check both clocks and register a later one")
             }

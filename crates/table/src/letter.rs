@@ -57,9 +57,9 @@ pub struct Delivery {
     pub letter: Letter,
 }
 
-/// How much may lie in one mailbox.
+/// How much may lie in one mailbox, and in all of them from one sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "three numbers, set by the operator")]
+#[expect(clippy::exhaustive_structs, reason = "numbers, set by the operator")]
 pub struct Quota {
     /// Letters to one recipient.
     pub letters: u64,
@@ -67,12 +67,23 @@ pub struct Quota {
     pub bytes: u64,
     /// Letters from one sender to one recipient: so that nobody fills another's mailbox alone.
     pub letters_per_sender: u64,
+    /// Letters from one sender to all recipients together: so that nobody fills the store alone.
+    pub sender_letters: u64,
+    /// Bytes of all letters from one sender.
+    pub sender_bytes: u64,
 }
 
 impl Default for Quota {
-    /// 1,024 letters and 64 MiB to a recipient, 256 of the letters from one sender.
+    /// 1,024 letters and 64 MiB to a recipient, 256 of the letters from one sender; 4,096 letters and 256 MiB from a
+    /// sender to all recipients together.
     fn default() -> Self {
-        Self { letters: 1024, bytes: 64 << 20, letters_per_sender: 256 }
+        Self {
+            letters: 1024,
+            bytes: 64 << 20,
+            letters_per_sender: 256,
+            sender_letters: 4096,
+            sender_bytes: 256 << 20,
+        }
     }
 }
 
@@ -86,7 +97,7 @@ pub enum Deposit {
     Already(u64),
     /// Another letter from this sender with this message id lies there.
     Conflict,
-    /// The mailbox has no room for it.
+    /// There is no room for it.
     Full(Full),
 }
 
@@ -98,6 +109,10 @@ pub enum Full {
     Letters,
     /// The recipient's bytes.
     Bytes,
-    /// The sender's share.
+    /// The sender's share of the recipient's letters.
     Sender,
+    /// The sender's letters, to all recipients together.
+    SenderLetters,
+    /// The bytes of the sender's letters, to all recipients together.
+    SenderBytes,
 }

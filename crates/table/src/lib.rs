@@ -30,6 +30,8 @@ mod peer;
 mod policy;
 mod possession;
 mod record;
+#[cfg(feature = "std")]
+mod registrations;
 mod screen;
 mod store;
 #[cfg(feature = "std")]
@@ -59,6 +61,8 @@ pub use pair::{PairRoot, Party};
 pub use policy::{OnChange, Policy};
 pub use possession::{Challenge, Challenger, Registration};
 pub use record::{InvalidRecord, MAX_LINKED, PublicKeys, Record, RecordHash, Statement, verify_history};
+#[cfg(feature = "std")]
+pub use registrations::RegistrationLimits;
 pub use screen::{Page, Screen};
 pub use store::{ApprovalStore, DirectoryStore, InboxStore, MailboxStore, StoreError};
 #[cfg(feature = "std")]

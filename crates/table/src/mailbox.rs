@@ -20,7 +20,7 @@ pub const MAX_PAGE: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MailboxLimits {
-    /// How much may lie there for one recipient.
+    /// How much may lie there for one recipient, and from one sender.
     pub quota: Quota,
     /// The most bytes of one message; at most [`MAX_MESSAGE_LEN`].
     pub message_len: usize,
@@ -76,8 +76,8 @@ impl<S: MailboxStore> Mailbox<S> {
     /// again gives the same number.
     ///
     /// # Security
-    /// The quota is one recipient's. The caller sees to it that the recipient exists: whoever may write to ids that
-    /// nobody has fills as many mailboxes as they like.
+    /// The quota is a recipient's and a sender's. The caller sees to it that both exist: whoever may write to ids, or
+    /// under ids, that nobody registered fills as many mailboxes as they like.
     ///
     /// # Errors
     /// [`DepositError`] says what to do; nothing was stored, except perhaps after [`DepositError::Store`].
@@ -294,7 +294,7 @@ pub enum DepositError {
     ForeignSender,
     /// Another message with this id lies there already: seal it anew.
     Conflict,
-    /// The mailbox is full. Try again when the recipient has polled.
+    /// The mailbox is full, or the sender's share. Try again when letters were polled.
     Full(Full),
     /// The store failed. Deposit the same message again; it will not be stored twice.
     Store(StoreError),
@@ -322,7 +322,12 @@ impl fmt::Display for DepositError {
             Self::Full(Full::Sender) => f.write_str(
                 "the sender's share of the mailbox is full; try again when the recipient has polled",
             ),
-            Self::Full(_) => f.write_str("the mailbox is full; try again when the recipient has polled"),
+            Self::Full(Full::SenderLetters | Full::SenderBytes) => f.write_str(
+                "too much of the sender's mail lies unread; try again when some recipients have polled",
+            ),
+            Self::Full(Full::Letters | Full::Bytes) => {
+                f.write_str("the mailbox is full; try again when the recipient has polled")
+            }
             Self::Store(error) => write!(f, "deposit in doubt: {error}; deposit the same message again"),
         }
     }

@@ -21,6 +21,8 @@ pub struct MemoryStore(Arc<Mutex<State>>);
 struct State {
     records: BTreeMap<(Id, Epoch), Record>,
     mailboxes: BTreeMap<Id, Mailbox>,
+    /// What lies there of each sender, in all mailboxes.
+    senders: BTreeMap<Id, Load>,
     accepted: BTreeMap<(Id, Id, MessageId), Epoch>,
     spent: BTreeMap<ApprovalId, UnixTime>,
 }
@@ -30,7 +32,24 @@ struct Mailbox {
     /// The number of the newest letter ever deposited; it survives the letters.
     last: u64,
     letters: BTreeMap<u64, Letter>,
+    load: Load,
+}
+
+/// How many letters, and their bytes.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    letters: u64,
     bytes: u64,
+}
+
+impl Load {
+    const fn with(self, bytes: u64) -> Self {
+        Self { letters: self.letters.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
+    }
+
+    const fn without(self, bytes: u64) -> Self {
+        Self { letters: self.letters.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
+    }
 }
 
 impl MemoryStore {
@@ -81,36 +100,74 @@ impl DirectoryStore for MemoryStore {
     }
 }
 
-impl Mailbox {
+impl State {
     fn deposit(&mut self, letter: &Letter, quota: &Quota) -> Deposit {
+        let header = letter.header();
+        let mailbox = self.mailboxes.entry(*header.recipient()).or_default();
+        if let Some(found) = mailbox.find(letter) {
+            return found;
+        }
+        let sent = self.senders.entry(*header.sender()).or_default();
+        let (load, of_sender) = (mailbox.load.with(len(letter)), sent.with(len(letter)));
+        if let Some(full) = quota.lacking(load, mailbox.count_of(header.sender()), of_sender) {
+            return Deposit::Full(full);
+        }
+        mailbox.last = mailbox.last.saturating_add(1);
+        mailbox.load = load;
+        *sent = of_sender;
+        mailbox.letters.insert(mailbox.last, letter.clone());
+        Deposit::Stored(mailbox.last)
+    }
+}
+
+impl Mailbox {
+    /// A letter from this sender with this message id that lies there already.
+    fn find(&self, letter: &Letter) -> Option<Deposit> {
         let (sender, id) = (letter.header().sender(), letter.header().message_id());
-        let from_sender = || self.letters.iter().filter(|(_, other)| other.header().sender() == sender);
-        if let Some((&sequence, other)) = from_sender().find(|(_, other)| other.header().message_id() == id) {
-            let same = other.message() == letter.message();
-            return if same { Deposit::Already(sequence) } else { Deposit::Conflict };
-        }
-        let bytes = self.bytes.saturating_add(len(letter));
-        if count(self.letters.len()) >= quota.letters {
-            return Deposit::Full(Full::Letters);
-        }
-        if count(from_sender().count()) >= quota.letters_per_sender {
-            return Deposit::Full(Full::Sender);
-        }
-        if bytes > quota.bytes {
-            return Deposit::Full(Full::Bytes);
-        }
-        self.last = self.last.saturating_add(1);
-        self.bytes = bytes;
-        self.letters.insert(self.last, letter.clone());
-        Deposit::Stored(self.last)
+        let same = |other: &Letter| other.header().sender() == sender && other.header().message_id() == id;
+        let (&sequence, other) = self.letters.iter().find(|(_, other)| same(other))?;
+        let equal = other.message() == letter.message();
+        Some(if equal { Deposit::Already(sequence) } else { Deposit::Conflict })
     }
 
-    /// Keeps the letters of which `keep` holds, and counts the others.
-    fn retain(&mut self, keep: impl Fn(u64, &Letter) -> bool) -> u64 {
-        let before = self.letters.len();
-        self.letters.retain(|sequence, letter| keep(*sequence, letter));
-        self.bytes = self.letters.values().map(len).fold(0, u64::saturating_add);
-        count(before.saturating_sub(self.letters.len()))
+    fn count_of(&self, sender: &Id) -> u64 {
+        count(self.letters.values().filter(|letter| letter.header().sender() == sender).count())
+    }
+
+    /// Removes the letters that `gone` names, from the loads of their senders, too, and counts them.
+    fn remove(&mut self, senders: &mut BTreeMap<Id, Load>, gone: impl Fn(u64, &Letter) -> bool) -> u64 {
+        let before = self.load.letters;
+        self.letters.retain(|&sequence, letter| {
+            if !gone(sequence, letter) {
+                return true;
+            }
+            self.load = self.load.without(len(letter));
+            if let Some(sent) = senders.get_mut(letter.header().sender()) {
+                *sent = sent.without(len(letter));
+            }
+            false
+        });
+        before.saturating_sub(self.load.letters)
+    }
+}
+
+impl Quota {
+    /// What a letter exceeds, with which mailbox and sender would have these loads, and without which the sender has
+    /// so many letters there.
+    const fn lacking(&self, mailbox: Load, of_sender: u64, sender: Load) -> Option<Full> {
+        if mailbox.letters > self.letters {
+            Some(Full::Letters)
+        } else if of_sender >= self.letters_per_sender {
+            Some(Full::Sender)
+        } else if mailbox.bytes > self.bytes {
+            Some(Full::Bytes)
+        } else if sender.letters > self.sender_letters {
+            Some(Full::SenderLetters)
+        } else if sender.bytes > self.sender_bytes {
+            Some(Full::SenderBytes)
+        } else {
+            None
+        }
     }
 }
 
@@ -128,9 +185,7 @@ impl MailboxStore for MemoryStore {
         letter: &Letter,
         quota: &Quota,
     ) -> impl Future<Output = Result<Deposit, StoreError>> + Send {
-        let mut state = self.state();
-        let mailbox = state.mailboxes.entry(*letter.header().recipient()).or_default();
-        ready(Ok(mailbox.deposit(letter, quota)))
+        ready(Ok(self.state().deposit(letter, quota)))
     }
 
     fn poll(
@@ -150,15 +205,16 @@ impl MailboxStore for MemoryStore {
         recipient: &Id,
         sequences: &[u64],
     ) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        let mut state = self.state();
-        let mailbox = state.mailboxes.get_mut(recipient);
-        ready(Ok(mailbox.map_or(0, |mailbox| mailbox.retain(|sequence, _| !sequences.contains(&sequence)))))
+        let State { mailboxes, senders, .. } = &mut *self.state();
+        let mailbox = mailboxes.get_mut(recipient);
+        let named = |sequence, _: &Letter| sequences.contains(&sequence);
+        ready(Ok(mailbox.map_or(0, |mailbox| mailbox.remove(senders, named))))
     }
 
     fn expire(&self, before: UnixTime) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        let mut state = self.state();
-        let mailboxes = state.mailboxes.values_mut();
-        let expired = mailboxes.map(|mailbox| mailbox.retain(|_, letter| letter.deposited() >= before));
+        let State { mailboxes, senders, .. } = &mut *self.state();
+        let old = |_, letter: &Letter| letter.deposited() < before;
+        let expired = mailboxes.values_mut().map(|mailbox| mailbox.remove(senders, old));
         ready(Ok(expired.fold(0, u64::saturating_add)))
     }
 }
@@ -213,7 +269,7 @@ impl ApprovalStore for MemoryStore {
 /// Counts only: what lies in the store is other people's.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { records, mailboxes, accepted, spent } = &*self.state();
+        let State { records, mailboxes, senders: _, accepted, spent } = &*self.state();
         f.debug_struct("MemoryStore")
             .field("records", &records.len())
             .field("mailboxes", &mailboxes.len())

@@ -19,11 +19,19 @@ CREATE TABLE mailboxes (
     bytes         INTEGER NOT NULL CHECK (bytes >= 0)
 ) STRICT, WITHOUT ROWID;
 
+-- One row for each sender who ever had a letter lying somewhere.
+CREATE TABLE senders (
+    sender  TEXT    PRIMARY KEY,
+    -- What lies there now, in all mailboxes.
+    letters INTEGER NOT NULL CHECK (letters >= 0),
+    bytes   INTEGER NOT NULL CHECK (bytes >= 0)
+) STRICT, WITHOUT ROWID;
+
 -- Sealed messages until their recipients acknowledge them.
 CREATE TABLE letters (
     recipient  TEXT    NOT NULL REFERENCES mailboxes (recipient),
     sequence   INTEGER NOT NULL,
-    sender     TEXT    NOT NULL,
+    sender     TEXT    NOT NULL REFERENCES senders (sender),
     message_id BLOB    NOT NULL CHECK (length(message_id) = 16),
     deposited  INTEGER NOT NULL,
     -- As it was sealed (docs/table.md).

@@ -98,10 +98,11 @@ impl MailboxStore for Sqlite {
     async fn acknowledge(&self, recipient: &Id, sequences: &[u64]) -> Result<u64, TableError> {
         let (recipient, sequences) = (*recipient, sequences.to_vec());
         let answer = self.write(move |db| {
-            let sql = "DELETE FROM letters WHERE recipient = ?1 AND sequence = ?2 RETURNING recipient, length(message)";
+            let sql = "DELETE FROM letters WHERE recipient = ?1 AND sequence = ?2
+                       RETURNING recipient, sender, length(message)";
             let mut gone = Vec::new();
             for &sequence in &sequences {
-                gone.extend(first(db, sql, params![recipient.as_str(), bound(sequence)], |c| Ok((c.id()?, c.get()?)))?);
+                gone.extend(first(db, sql, params![recipient.as_str(), bound(sequence)], Gone::read)?);
             }
             Ok(count_out(db, &gone)?.unsigned_abs())
         });
@@ -112,9 +113,9 @@ impl MailboxStore for Sqlite {
         self.sweep(move |db| {
             let sql = "DELETE FROM letters WHERE rowid IN
                        (SELECT rowid FROM letters WHERE deposited >= 0 AND deposited < ?1 LIMIT ?2)
-                       RETURNING recipient, length(message)";
+                       RETURNING recipient, sender, length(message)";
             let row = params![bound(before.as_secs()), count(SWEEP)];
-            count_out(db, &all(db, sql, row, |c| Ok((c.id()?, c.get()?)))?)
+            count_out(db, &all(db, sql, row, Gone::read)?)
         })
         .await
     }
@@ -136,9 +137,11 @@ fn lying(db: &Connection, letter: &Letter) -> Result<Option<Deposit>, StoreError
 /// Which part of the quota leaves no room for the letter, if one does.
 fn lacking(db: &Connection, letter: &Letter, quota: &Quota) -> Result<Option<Full>, StoreError> {
     let (sender, recipient) = (letter.header().sender().as_str(), letter.header().recipient().as_str());
-    let sql = "SELECT letters, bytes FROM mailboxes WHERE recipient = ?1";
-    let lying = first(db, sql, [recipient], |c| Ok((c.get::<u64>()?, c.get::<u64>()?)))?;
-    let (letters, bytes) = lying.unwrap_or_default();
+    let load = |sql, id| {
+        let row = first(db, sql, [id], |c| Ok((c.get::<u64>()?, c.get::<u64>()?)))?;
+        Ok::<_, StoreError>(row.unwrap_or_default())
+    };
+    let (letters, bytes) = load("SELECT letters, bytes FROM mailboxes WHERE recipient = ?1", recipient)?;
     if letters >= quota.letters {
         return Ok(Some(Full::Letters));
     }
@@ -149,7 +152,14 @@ fn lacking(db: &Connection, letter: &Letter, quota: &Quota) -> Result<Option<Ful
         return Ok(Some(Full::Sender));
     }
     let size = u64::try_from(letter.message().len()).unwrap_or(u64::MAX);
-    Ok((bytes.saturating_add(size) > quota.bytes).then_some(Full::Bytes))
+    if bytes.saturating_add(size) > quota.bytes {
+        return Ok(Some(Full::Bytes));
+    }
+    let (letters, bytes) = load("SELECT letters, bytes FROM senders WHERE sender = ?1", sender)?;
+    if letters >= quota.sender_letters {
+        return Ok(Some(Full::SenderLetters));
+    }
+    Ok((bytes.saturating_add(size) > quota.sender_bytes).then_some(Full::SenderBytes))
 }
 
 /// Stores a letter under the next number of its recipient.
@@ -160,7 +170,11 @@ fn lay(db: &Connection, letter: &Letter) -> Result<u64, StoreError> {
                ON CONFLICT (recipient) DO UPDATE
                SET last_sequence = last_sequence + 1, letters = letters + 1, bytes = bytes + ?2
                RETURNING last_sequence";
-    let next = first(db, sql, params![recipient, count(letter.message().len())], |c| c.get::<u64>())?;
+    let size = count(letter.message().len());
+    let next = first(db, sql, params![recipient, size], |c| c.get::<u64>())?;
+    let sql = "INSERT INTO senders (sender, letters, bytes) VALUES (?1, 1, ?2)
+               ON CONFLICT (sender) DO UPDATE SET letters = letters + 1, bytes = bytes + ?2";
+    execute(db, sql, params![sender, size])?;
     let sequence = next.ok_or_else(|| corrupt("a mailbox"))?;
     let sql = "INSERT INTO letters (recipient, sequence, sender, message_id, deposited, message)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -170,11 +184,26 @@ fn lay(db: &Connection, letter: &Letter) -> Result<u64, StoreError> {
     Ok(sequence)
 }
 
-/// Takes letters that are gone, each with its recipient and size, out of the counts of their mailboxes.
-fn count_out(db: &Connection, gone: &[(Id, i64)]) -> Result<i64, StoreError> {
-    let sql = "UPDATE mailboxes SET letters = letters - 1, bytes = bytes - ?2 WHERE recipient = ?1";
-    for (recipient, size) in gone {
+/// A letter that was removed.
+struct Gone {
+    recipient: Id,
+    sender: Id,
+    size: i64,
+}
+
+impl Gone {
+    fn read(c: &mut Columns<'_, '_>) -> Result<Self, StoreError> {
+        Ok(Self { recipient: c.id()?, sender: c.id()?, size: c.get()? })
+    }
+}
+
+/// Takes letters that are gone out of the counts of their mailboxes and senders.
+fn count_out(db: &Connection, gone: &[Gone]) -> Result<i64, StoreError> {
+    for Gone { recipient, sender, size } in gone {
+        let sql = "UPDATE mailboxes SET letters = letters - 1, bytes = bytes - ?2 WHERE recipient = ?1";
         execute(db, sql, params![recipient.as_str(), size])?;
+        let sql = "UPDATE senders SET letters = letters - 1, bytes = bytes - ?2 WHERE sender = ?1";
+        execute(db, sql, params![sender.as_str(), size])?;
     }
     Ok(count(gone.len()))
 }

@@ -186,7 +186,13 @@ async fn write(store: Sqlite) {
         let root = PairRoot::from(Secret::generate(&mut OsRng));
         let message = seal(&root, &header, Backend::best(), b"hello").unwrap();
         let letter = Letter::new(message, now()).unwrap();
-        let quota = Quota { letters: u64::MAX, bytes: u64::MAX, letters_per_sender: u64::MAX };
+        let quota = Quota {
+            letters: u64::MAX,
+            bytes: u64::MAX,
+            letters_per_sender: u64::MAX,
+            sender_letters: u64::MAX,
+            sender_bytes: u64::MAX,
+        };
         let Ok(Deposit::Stored(sequence)) = store.deposit(&letter, &quota).await else { return };
         say(&format!("letter {sequence}"));
         if round % 2 == 0 {

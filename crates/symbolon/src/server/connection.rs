@@ -156,7 +156,9 @@ impl Connection {
                 Ok(Reply::Done)
             }
             Request::BeginRegistration(id) => exchange.begin_registration(id).await,
-            Request::Register(registration) => exchange.register(&registration).await,
+            Request::Register(registration) => {
+                exchange.register(&registration, self.session.peer_addr().ip().into()).await
+            }
             Request::LookUp(ids) => exchange.look_up(&ids.0).await,
             Request::History(id, from) => exchange.history(id, from).await,
             Request::Deposit(message) => exchange.deposit(self.user().await?, message).await,

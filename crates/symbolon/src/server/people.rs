@@ -1,6 +1,6 @@
 //! Requests about people: login, profile, registration, look-up (A7, T5, T7, T11).
 
-use symbolon_agreement::ProfileError;
+use symbolon_agreement::{ProfileError, Source};
 use symbolon_keys::{Epoch, Id, NoisePublicKey, UnixTime};
 use symbolon_table::{Directory, RegisterError, Registration};
 
@@ -35,10 +35,12 @@ impl Exchange {
         Ok(Reply::Challenge(challenge.to_bytes()))
     }
 
-    pub(super) async fn register(&self, registration: &[u8]) -> Result<Reply, Refusal> {
+    pub(super) async fn register(&self, registration: &[u8], source: Source) -> Result<Reply, Refusal> {
         let registration = Registration::from_bytes(registration)
             .map_err(|error| Refusal::new(RefusalCode::Malformed, error))?;
-        self.directory.register(&registration, UnixTime::now()).await.map_err(refused_registration)?;
+        let registered =
+            self.directory.register_from(source.as_bytes(), &registration, UnixTime::now()).await;
+        registered.map_err(refused_registration)?;
         tracing::info!(id = %registration.record().id(), epoch = %registration.record().epoch(), "registered");
         Ok(Reply::Records(vec![Bytes(registration.record().as_bytes().to_vec())]))
     }
@@ -61,7 +63,7 @@ impl Exchange {
 fn refused_registration(error: RegisterError) -> Refusal {
     let code = match &error {
         RegisterError::Taken => RefusalCode::Conflict,
-        RegisterError::Store(_) => RefusalCode::Unavailable,
+        RegisterError::Store(_) | RegisterError::TooMany => RefusalCode::Unavailable,
         _ => RefusalCode::Denied,
     };
     Refusal::new(code, error)

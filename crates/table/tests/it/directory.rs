@@ -2,8 +2,8 @@
 
 use symbolon_keys::{Backend, Epoch, Id, OsRng, RootKey, Secret, SigningKey, TableSecretKey};
 use symbolon_table::{
-    Challenge, Directory, DirectoryServer, InvalidRecord, PublicKeys, Record, RegisterError, Registration,
-    Statement, verify_history,
+    Challenge, Directory, DirectoryServer, InvalidRecord, MemoryStore, PublicKeys, Record, RegisterError,
+    Registration, RegistrationLimits, Statement, verify_history,
 };
 
 use crate::fixture::{DAY, LATER, START, User, World, at, id};
@@ -236,4 +236,42 @@ fn an_answer_needs_both_keys_of_the_record() {
         let refused = challenge.answer(alice.record.clone(), table, signing);
         assert_eq!(refused.map(drop), Err(InvalidRecord::Statement));
     }
+}
+
+/// Registering costs nothing: what bounds the directory is how many it takes within a while.
+#[tokio::test]
+async fn registrations_are_bounded() {
+    let mut limits = RegistrationLimits::default();
+    (limits.ids, limits.ids_per_source, limits.changes) = (4, 2, 2);
+    let server = DirectoryServer::new(MemoryStore::new()).limits(limits);
+    let register = async |user: &User, source: &[u8], now: u64| {
+        let challenge = server.begin(&user.id, at(now)).await.unwrap();
+        let registration = challenge.answer(user.record.clone(), &user.table, &user.signing).unwrap();
+        let answer = server.register_from(source, &registration, at(now)).await;
+        answer.map(|()| registration)
+    };
+    let users: Vec<User> = (0..7).map(|n| User::new(&format!("user{n}"), START)).collect();
+    let refused = Err(RegisterError::TooMany);
+    let first = register(&users[0], b"one", START).await.unwrap();
+    register(&users[1], b"one", START).await.unwrap();
+    assert_eq!(register(&users[2], b"one", START).await, refused, "a source has had its share");
+    server.register_from(b"one", &first, at(START)).await.unwrap();
+    register(&users[2], b"two", START).await.unwrap();
+    register(&users[3], b"three", START).await.unwrap();
+    assert_eq!(register(&users[4], b"four", START).await, refused, "all of them have");
+    assert!(server.lookup(&[users[4].id]).await.unwrap()[0].is_none());
+
+    // Whoever is registered changes keys all the same; but not without end.
+    let mut user = users[0].next(START);
+    for change in 0..3 {
+        let answer = register(&user, b"one", START).await;
+        assert_eq!(answer.is_ok(), change < 2, "{change}");
+        user = user.next(START);
+    }
+
+    let later = START + limits.window.as_secs();
+    assert_eq!(register(&users[4], b"four", later - 1).await, refused);
+    register(&users[4], b"one", later).await.unwrap();
+    // A clock that was wrong and is set right does not keep everybody out until then.
+    register(&users[5], b"one", START).await.unwrap();
 }
