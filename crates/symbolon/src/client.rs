@@ -6,10 +6,12 @@ use core::time::Duration;
 
 use symbolon_agreement::net::{self, Assigned, ConnectError, Session, SessionError};
 use symbolon_keys::{Id, Identity, NoisePublicKey};
+use symbolon_table::{ApprovalError, TableError};
 use tokio::net::ToSocketAddrs;
 
 use crate::protocol::{Refusal, RefusalCode, Reply, Request};
 
+mod approvals;
 mod directory;
 mod documents;
 mod follow;
@@ -17,6 +19,7 @@ mod link;
 mod mail;
 mod pads;
 
+pub use approvals::{Asked, Order, OrderReply};
 pub use directory::RemoteDirectory;
 pub use documents::Document;
 pub use follow::Follow;
@@ -136,6 +139,10 @@ pub enum ClientError {
     Refused(Refusal),
     /// The id is registered with other keys.
     Taken(Id),
+    /// An order was not approved, or what says so does not hold.
+    Approval(ApprovalError),
+    /// A message could not be sealed, or its sender's record not be had.
+    Table(TableError),
     /// The server does not follow the protocol.
     Protocol(&'static str),
     /// An earlier request was dropped before its answer came, or failed half-way.
@@ -158,6 +165,8 @@ impl ClientError {
                 true
             }
             Self::Refused(refusal) => refusal.code() == RefusalCode::Unavailable,
+            Self::Table(error) => matches!(error, TableError::Unavailable(_) | TableError::Busy),
+            Self::Approval(ApprovalError::Store(error)) => error.is_retryable(),
             _ => false,
         }
     }
@@ -183,6 +192,8 @@ impl fmt::Display for ClientError {
                     "{id} is registered with other keys: choose another id, or change the keys with the old ones"
                 )
             }
+            Self::Approval(error) => error.fmt(f),
+            Self::Table(error) => error.fmt(f),
             Self::Protocol(what) => write!(f, "the server sent {what}: is it of another release?"),
             Self::Interrupted => {
                 f.write_str("an earlier request on this session was dropped before its answer: connect again")
@@ -202,6 +213,8 @@ impl core::error::Error for ClientError {
             Self::Connect(error) => Some(error),
             Self::Session(error) => Some(error),
             Self::Refused(refusal) => Some(refusal),
+            Self::Approval(error) => Some(error),
+            Self::Table(error) => Some(error),
             Self::Io(error) => Some(error),
             Self::Invalid(error) => Some(&**error),
             Self::Closed
@@ -223,6 +236,18 @@ impl From<ConnectError> for ClientError {
 impl From<SessionError> for ClientError {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
+    }
+}
+
+impl From<ApprovalError> for ClientError {
+    fn from(error: ApprovalError) -> Self {
+        Self::Approval(error)
+    }
+}
+
+impl From<TableError> for ClientError {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
     }
 }
 

@@ -13,8 +13,8 @@ mod voucher;
 // The public interface is:
 pub use calculation::{Calculate, Calculation, MAX_NUMBERS, Operation};
 pub use client::{
-    Answer, Client, ClientError, Document, Follow, Letters, PadClient, PadError, Pushed, Quote,
-    RemoteDirectory,
+    Answer, Asked, Client, ClientError, Document, Follow, Letters, Order, OrderReply, PadClient, PadError,
+    Pushed, Quote, RemoteDirectory,
 };
 pub use folder::{FolderError, ServerFolder};
 pub use protocol::{Refusal, RefusalCode};

@@ -8,6 +8,7 @@
     reason = "tests may panic, and have std"
 )]
 
+mod approvals;
 mod documents;
 mod fuzz;
 mod hostile;

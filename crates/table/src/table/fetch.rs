@@ -102,6 +102,28 @@ impl<D: Directory> Table<D> {
         Ok(held)
     }
 
+    /// The newest record of `peer`, which follows the history that the table trusts: for those keys of theirs that are for
+    /// something else than messages, a signature say. The directory is asked each time.
+    ///
+    /// # Errors
+    /// [`TableError`], as for [`Self::seal`]: a changed key is taken by the same policy.
+    pub async fn record(&self, peer: &Id) -> Result<Record, TableError> {
+        let now = self.now();
+        let held = self.confirm(peer, now).await?;
+        let history = self.history_from(peer, &held, now).await?;
+        let held = self.follow(peer, &held, &history, now)?;
+        match held.sealing(peer, self.own_epoch(), now, &self.policy) {
+            Sealing::Changed(changed) => Err(changed),
+            Sealing::Stale { usable: false } => Err(TableError::Expired(*peer)),
+            Sealing::Stale { usable: true } | Sealing::Ready => {
+                let newest = history.into_iter().next_back();
+                newest
+                    .filter(|newest| newest.hash() == held.head)
+                    .ok_or_else(|| InvalidRecord::History.into())
+            }
+        }
+    }
+
     /// Asks what became of a peer that the table holds.
     pub(super) async fn refresh_held(
         &self,
@@ -114,9 +136,25 @@ impl<D: Directory> Table<D> {
         {
             return Err(error.clone().into());
         }
+        let history = self.history_from(peer, held, now).await?;
+        self.follow(peer, held, &history, now)
+    }
+
+    /// The verified history of a peer from the record on that the table holds.
+    async fn history_from(&self, peer: &Id, held: &Peer, now: UnixTime) -> Result<Vec<Record>, TableError> {
         let known = held.current.theirs;
-        let history = self.ask(now, self.history(peer, known, known, &held.head)).await?;
-        let held = Arc::new(held.refreshed(&history, &self.own(), now, &self.policy)?);
+        self.ask(now, self.history(peer, known, known, &held.head)).await
+    }
+
+    /// Takes what a verified history says of a peer.
+    fn follow(
+        &self,
+        peer: &Id,
+        held: &Peer,
+        history: &[Record],
+        now: UnixTime,
+    ) -> Result<Arc<Peer>, TableError> {
+        let held = Arc::new(held.refreshed(history, &self.own(), now, &self.policy)?);
         self.peers.insert(peer, Arc::clone(&held));
         Ok(held)
     }
