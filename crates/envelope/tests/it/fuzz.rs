@@ -1,24 +1,15 @@
 //! The fuzz targets, each over its committed corpus (`fuzz/corpus`), and the engine against a model.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 
 mod envelope_armor;
 mod envelope_engine;
 mod envelope_header;
 mod envelope_open;
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
 
-/// Feeds every file of a corpus to its target.
-fn replay(target: &str, run: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let files: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(files.len() >= 3, "{target}: {} files", files.len());
-    for file in files {
-        run(&std::fs::read(file).unwrap());
-    }
-    run(b"");
-}
+use replay::replay;
 
 #[test]
 fn corpora_replay() {

@@ -1,28 +1,15 @@
 //! The fuzz targets, each over its committed corpus (`fuzz/corpus`), and what wrote the first of it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 mod ledger_batches;
 mod ledger_bundle;
 mod ledger_frame;
 mod ledger_messages;
 mod ledger_pad_file;
 mod ledger_qkd;
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
 
-fn corpus(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
-}
-
-/// Feeds every file of a corpus to its target.
-fn replay(target: &str, run: fn(&[u8])) {
-    let files: Vec<_> = fs::read_dir(corpus(target)).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(files.len() >= 3, "{target}: {} files", files.len());
-    for file in files {
-        run(&fs::read(file).unwrap());
-    }
-    run(b"");
-}
+use replay::replay;
 
 #[test]
 fn corpora_replay() {
