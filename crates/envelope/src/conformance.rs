@@ -24,6 +24,7 @@ pub async fn records<S: Records>(mut store: impl AsyncFnMut() -> S) {
     dropped_uploads(&store().await).await;
     replaced(&store().await).await;
     headers(&store().await).await;
+    outdated(&store().await).await;
     deleted(&store().await).await;
     made_again(&store().await).await;
     lists(&store().await).await;
@@ -34,6 +35,7 @@ pub async fn records<S: Records>(mut store: impl AsyncFnMut() -> S) {
 pub async fn user_keys<S: UserKeyStore>(mut store: impl AsyncFnMut() -> S) {
     rows(&store().await).await;
     rows_below(&store().await).await;
+    outdated_rows(&store().await).await;
 }
 
 fn id(n: u8) -> RecordId {
@@ -154,6 +156,36 @@ async fn headers<S: Records>(store: &S) {
     assert_eq!(store.read(row.payload.id, 0, 9).await.expect("read").as_deref(), Some(&b"body"[..]));
 }
 
+/// What was on its way when the server key was replaced comes too late, and changes nothing.
+async fn outdated<S: Records>(store: &S) {
+    let old = record(2, "alice", 1, b"old");
+    assert_eq!(put(store, old.clone(), b"old", None).await, Change::Done);
+    for version in [3, 1] {
+        store.require(version).await.expect("require");
+        let late = Record { server_key: 2, ..record(2, "alice", 2, b"late") };
+        assert_eq!(
+            put(store, late.clone(), b"late", Some(1)).await,
+            Change::Outdated(3),
+            "an older one counts"
+        );
+        assert_eq!(put(store, late.clone(), b"late", None).await, Change::Outdated(3), "before a conflict");
+        assert_eq!(
+            store.read(late.payload.id, 0, 9).await.expect("read"),
+            None,
+            "the refused payload was kept"
+        );
+        let change = store.replace_header(id(2), old.payload.id, 1, vec![1], 2).await.expect("replace");
+        assert_eq!(change, Change::Outdated(3));
+        assert_eq!(store.get(id(2)).await.expect("get"), Some(old.clone()), "what is there stays");
+        assert_eq!(store.read(old.payload.id, 0, 9).await.expect("read").as_deref(), Some(&b"old"[..]));
+    }
+    assert_eq!(
+        store.replace_header(id(2), old.payload.id, 1, vec![1], 3).await.expect("replace"),
+        Change::Done
+    );
+    assert_eq!(put(store, record(4, "alice", 1, b"new"), b"new", None).await, Change::Done);
+}
+
 async fn deleted<S: Records>(store: &S) {
     let row = record(1, "alice", 1, b"body");
     assert!(!store.delete(id(1), user("alice")).await.expect("delete"));
@@ -261,7 +293,10 @@ async fn rows<S: UserKeyStore>(store: &S) {
     let second = UserKeyRow { state: UserState::Disabled, derivation: None, ..row("alice", 2, 2) };
     assert_eq!(store.put(second.clone(), Some(1)).await.expect("put"), Change::Done);
     assert_eq!(store.put(row("alice", 3, 3), Some(1)).await.expect("put"), Change::Conflict(Some(2)));
-    assert_eq!(store.get(alice).await.expect("get"), Some(second));
+    assert_eq!(store.get(alice).await.expect("get"), Some(second.clone()));
+    let late = UserKeyRow { key_id: id(5), ..row("alice", 3, 3) };
+    assert_eq!(store.put(late, Some(2)).await.expect("put"), Change::Conflict(Some(2)), "of an erased key");
+    assert_eq!(store.get(alice).await.expect("get"), Some(second.clone()));
     assert!(store.delete(alice).await.expect("delete"));
     assert!(!store.delete(alice).await.expect("delete"));
     assert_eq!(store.get(alice).await.expect("get"), None);
@@ -275,4 +310,19 @@ async fn rows_below<S: UserKeyStore>(store: &S) {
     assert_eq!(users(store.below(3, None, 10).await.expect("list")), ["alice", "carol", "dave"].map(user));
     assert_eq!(users(store.below(3, Some(user("alice")), 1).await.expect("list")), [user("carol")]);
     assert_eq!(users(store.below(1, None, 10).await.expect("list")), []);
+}
+
+async fn outdated_rows<S: UserKeyStore>(store: &S) {
+    assert_eq!(store.put(row("alice", 1, 2), None).await.expect("put"), Change::Done);
+    for version in [3, 1] {
+        store.require(version).await.expect("require");
+        for replaces in [None, Some(1)] {
+            let late = store.put(row("alice", 2, 2), replaces).await.expect("put");
+            assert_eq!(late, Change::Outdated(3), "an older version of the server key is taken");
+        }
+        assert_eq!(store.put(row("bob", 1, 1), None).await.expect("put"), Change::Outdated(3));
+    }
+    assert_eq!(store.get(user("alice")).await.expect("get"), Some(row("alice", 1, 2)), "what is there stays");
+    assert_eq!(store.get(user("bob")).await.expect("get"), None);
+    assert_eq!(store.put(row("alice", 2, 3), Some(1)).await.expect("put"), Change::Done);
 }

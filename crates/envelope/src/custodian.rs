@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{OpenError, RewrapError, SealError};
 use crate::expect::Expect;
 use crate::header::Header;
-use crate::records::{Payload, Record, RecordId, Records};
+use crate::records::{Change, Payload, Record, RecordId, Records};
 use crate::rewrap::Rewrap;
 use crate::server_keys::{RingError, ServerKeys};
 use crate::user_keys::UserKeyStore;
@@ -141,14 +141,12 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     pub async fn grant(&self, id: RecordId, owner: Id, user: Id) -> Result<(), CustodianError> {
         let outcome = async {
             self.record_of(id, owner).await?;
-            if !self.is_enrolled(user).await? {
-                return Err(CustodianError::UnknownUser);
-            }
+            let key = self.key_of(user).await?.ok_or(CustodianError::UnknownUser)?;
             if !self.records.grant(id, owner, user).await.map_err(CustodianError::store)? {
                 return Err(CustodianError::NoSuchRecord);
             }
             // Erased in the meantime: whoever has the name next must not find it.
-            if !self.is_enrolled(user).await? {
+            if self.key_of(user).await? != Some(key) {
                 self.records.revoke(id, owner, user).await.map_err(CustodianError::store)?;
                 return Err(CustodianError::UnknownUser);
             }
@@ -265,6 +263,8 @@ pub enum CustodianError {
     NoSuchRecord,
     /// The record is not at the expected sequence; carries the one it is at.
     Conflict(Option<u64>),
+    /// The server key was replaced in the meantime, and nothing more is stored under the version before.
+    Outdated,
     /// The payload was replaced or deleted in the meantime: ask for the record again.
     Gone,
     /// The plaintext exceeds what may be processed in memory.
@@ -281,6 +281,15 @@ impl CustodianError {
     fn store(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Store(Box::new(error))
     }
+
+    /// Whether a change was made.
+    const fn unless_done(change: Change) -> Result<(), Self> {
+        match change {
+            Change::Done => Ok(()),
+            Change::Conflict(at) => Err(Self::Conflict(at)),
+            Change::Outdated(_) => Err(Self::Outdated),
+        }
+    }
 }
 
 impl fmt::Display for CustodianError {
@@ -293,6 +302,7 @@ impl fmt::Display for CustodianError {
             Self::NoSuchRecord => f.write_str("there is no such record for this user"),
             Self::Conflict(Some(sequence)) => write!(f, "the record is at version {sequence}: read it again"),
             Self::Conflict(None) => f.write_str("the record is gone, or not this user's"),
+            Self::Outdated => f.write_str("the server key was replaced at the same time: do it again"),
             Self::Gone => f.write_str("the payload was replaced or deleted: ask for the record again"),
             Self::TooLarge => f.write_str("the document is too large to be processed"),
             Self::Open(error) => error.fmt(f),

@@ -21,6 +21,7 @@ struct Tables {
     records: BTreeMap<RecordId, Record>,
     payloads: BTreeMap<PayloadId, Arc<Vec<u8>>>,
     grants: BTreeSet<(RecordId, Id)>,
+    required: u32,
 }
 
 impl Tables {
@@ -68,6 +69,9 @@ impl Records for MemoryRecords {
         replaces: Option<u64>,
     ) -> Result<Change, Infallible> {
         let mut tables = self.tables();
+        if record.server_key < tables.required {
+            return Ok(Change::Outdated(tables.required));
+        }
         let found = tables.records.get(&record.id);
         let (sequence, old) = (found.map(|old| old.sequence), found.map(|old| old.payload.id));
         let foreign = found.is_some_and(|old| old.owner != record.owner);
@@ -102,6 +106,9 @@ impl Records for MemoryRecords {
         server_key: u32,
     ) -> Result<Change, Infallible> {
         let mut tables = self.tables();
+        if server_key < tables.required {
+            return Ok(Change::Outdated(tables.required));
+        }
         let Some(record) = tables.records.get_mut(&id) else { return Ok(Change::Conflict(None)) };
         match expected.checked_add(1) {
             Some(next) if record.sequence == expected && record.payload.id == payload => {
@@ -112,6 +119,12 @@ impl Records for MemoryRecords {
             }
             _ => Ok(Change::Conflict(Some(record.sequence))),
         }
+    }
+
+    async fn require(&self, server_key: u32) -> Result<(), Infallible> {
+        let mut tables = self.tables();
+        tables.required = tables.required.max(server_key);
+        Ok(())
     }
 
     async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, Infallible> {
@@ -186,27 +199,43 @@ fn beyond<T>(after: Option<T>) -> Bound<T> {
 
 /// [`UserKeyStore`] in memory.
 #[derive(Debug, Default)]
-pub struct MemoryUserKeys(Mutex<BTreeMap<Id, UserKeyRow>>);
+pub struct MemoryUserKeys(Mutex<UserKeys>);
+
+#[derive(Debug, Default)]
+struct UserKeys {
+    rows: BTreeMap<Id, UserKeyRow>,
+    required: u32,
+}
 
 impl UserKeyStore for MemoryUserKeys {
     type Error = Infallible;
 
     async fn put(&self, row: UserKeyRow, replaces: Option<u64>) -> Result<Change, Infallible> {
-        let mut rows = lock(&self.0);
-        let found = rows.get(&row.user).map(|old| old.revision);
-        if found != replaces {
-            return Ok(Change::Conflict(found));
+        let UserKeys { rows, required } = &mut *lock(&self.0);
+        if row.server_key < *required {
+            return Ok(Change::Outdated(*required));
+        }
+        let found = rows.get(&row.user);
+        let revision = found.map(|old| old.revision);
+        if revision != replaces || found.is_some_and(|old| old.key_id != row.key_id) {
+            return Ok(Change::Conflict(revision));
         }
         rows.insert(row.user, row);
         Ok(Change::Done)
     }
 
+    async fn require(&self, server_key: u32) -> Result<(), Infallible> {
+        let mut keys = lock(&self.0);
+        keys.required = keys.required.max(server_key);
+        Ok(())
+    }
+
     async fn get(&self, user: Id) -> Result<Option<UserKeyRow>, Infallible> {
-        Ok(lock(&self.0).get(&user).cloned())
+        Ok(lock(&self.0).rows.get(&user).cloned())
     }
 
     async fn delete(&self, user: Id) -> Result<bool, Infallible> {
-        Ok(lock(&self.0).remove(&user).is_some())
+        Ok(lock(&self.0).rows.remove(&user).is_some())
     }
 
     async fn below(
@@ -215,8 +244,8 @@ impl UserKeyStore for MemoryUserKeys {
         after: Option<Id>,
         limit: usize,
     ) -> Result<Vec<UserKeyRow>, Infallible> {
-        let rows = lock(&self.0);
-        let later = rows.range((beyond(after), Bound::Unbounded)).map(|(_, row)| row);
+        let keys = lock(&self.0);
+        let later = keys.rows.range((beyond(after), Bound::Unbounded)).map(|(_, row)| row);
         Ok(later.filter(|row| row.server_key < version).take(limit).cloned().collect())
     }
 }

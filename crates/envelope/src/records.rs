@@ -56,6 +56,9 @@ pub enum Change {
     /// It did not, and nothing was changed. Carries the sequence that is there; none if there is nothing, or what is
     /// there belongs to another owner.
     Conflict(Option<u64>),
+    /// It is under a version of the server key older than this one, which the store was told to require. Nothing was
+    /// changed.
+    Outdated(u32),
 }
 
 /// Where records live.
@@ -69,6 +72,8 @@ pub enum Change {
 ///   is another one, whatever its sequence.
 /// - A payload is readable under its name only after [`Records::put`] took it, and then whole. Whatever an upload left
 ///   behind that was never put (a crash, a full disk) is removed at the latest when the store is attached again.
+/// - After [`Records::require`] nothing is stored under an older version of the server key, by whomever and however long it
+///   was on its way. This is asked before everything else, in the same step.
 /// - A payload that no record refers to any more may go at once; who still reads it is told so by `None`.
 ///
 /// Which mistake is safe: to report a conflict where there is none costs a repetition; to miss one loses an update.
@@ -84,7 +89,7 @@ pub trait Records: Send + Sync + 'static {
     /// Stores `record` with its payload, in one step.
     ///
     /// `replaces` is the sequence of the record that must be there now, of the same owner as `record`, and none if there
-    /// must be no such record. The grants of a replaced record stay. On a conflict the upload is discarded.
+    /// must be no such record. The grants of a replaced record stay. Unless it is done the upload is discarded.
     fn put(
         &self,
         record: Record,
@@ -113,6 +118,10 @@ pub trait Records: Send + Sync + 'static {
         header: Vec<u8>,
         server_key: u32,
     ) -> impl Future<Output = Result<Change, Self::Error>> + Send;
+
+    /// Takes, from now on, only what is under the version `server_key` or a later one; what is there already stays. An
+    /// older version than the one required before changes nothing.
+    fn require(&self, server_key: u32) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Removes a record of `owner`, its payload and its grants. Whether it was there.
     fn delete(&self, id: RecordId, owner: Id) -> impl Future<Output = Result<bool, Self::Error>> + Send;

@@ -140,8 +140,8 @@ impl ServerKeys {
     ///
     /// # Security
     /// - Exported copies of the ring keep them: replace those too.
-    /// - What was on its way into a store when the newer ring was installed may have been stored under the version
-    ///   before, and after a re-wrap passed by: re-wrap once more when the last of that has arrived, then destroy.
+    /// - Re-wrap first ([`rewrap_step`](crate::Custodian::rewrap_step), to its end and without failures). From its first
+    ///   step on the stores take nothing under older versions, so that nothing comes later.
     pub fn destroy_retired(&mut self) -> usize {
         let before = self.versions.len();
         self.versions = self.versions.split_off(&self.minimum);

@@ -93,12 +93,20 @@ pub trait UserKeyStore: Send + Sync + 'static {
     /// What can go wrong in the store itself.
     type Error: Error + Send + Sync + 'static;
 
-    /// Stores `row` if the user's row is at revision `replaces`, or if there is none and `replaces` is none.
+    /// Stores `row` if the user's row is at revision `replaces` and of the same `key_id`, or if there is none and
+    /// `replaces` is none. A user who was erased and enrolled again has another `key_id`: no late change of the former
+    /// row brings a destroyed key back.
+    ///
+    /// Before that: [`Change::Outdated`] if `row` is under an older version of the server key than is required.
     fn put(
         &self,
         row: UserKeyRow,
         replaces: Option<u64>,
     ) -> impl Future<Output = Result<Change, Self::Error>> + Send;
+
+    /// Takes, from now on, only what is under the version `server_key` or a later one: as
+    /// [`Records::require`](crate::Records::require).
+    fn require(&self, server_key: u32) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// The row of `user`.
     fn get(&self, user: Id) -> impl Future<Output = Result<Option<UserKeyRow>, Self::Error>> + Send;

@@ -60,7 +60,7 @@ impl CustodianError {
             Self::UnknownUser | Self::AlreadyEnrolled | Self::Disabled => Refusal::User,
             Self::NoSuchRecord => Refusal::Record,
             Self::Open(_) => Refusal::Forged,
-            Self::Conflict(_) | Self::Gone => Refusal::Conflict,
+            Self::Conflict(_) | Self::Outdated | Self::Gone => Refusal::Conflict,
             Self::Store(_) | Self::TooLarge | Self::Seal(_) | Self::Ring(_) => Refusal::Failure,
         }
     }

@@ -15,7 +15,7 @@ use crate::header::Header;
 use crate::joint::Recipient;
 use crate::open::Open;
 use crate::payload::{CHUNK, PayloadOpener, PayloadSealer, SEALED_CHUNK};
-use crate::records::{Change, Payload, PayloadId, Record, RecordId, Records, Upload};
+use crate::records::{Payload, PayloadId, Record, RecordId, Records, Upload};
 use crate::seal::Seal;
 use crate::user_keys::UserKeyStore;
 
@@ -138,18 +138,10 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
 
             let payload = Payload { id: payload_id, len, digest: digest.finalize().into() };
             let next = Record { id, owner, sequence, server_key, header, payload, stored: now };
-            match self
-                .records
-                .put(next, upload, Some(record.sequence))
-                .await
-                .map_err(CustodianError::store)?
-            {
-                Change::Done => {
-                    (self.audit)(&Event::Reencrypted { record: id, sequence });
-                    Ok(Receipt { record: id, sequence, len })
-                }
-                Change::Conflict(at) => Err(CustodianError::Conflict(at)),
-            }
+            let put = self.records.put(next, upload, Some(record.sequence)).await;
+            CustodianError::unless_done(put.map_err(CustodianError::store)?)?;
+            (self.audit)(&Event::Reencrypted { record: id, sequence });
+            Ok(Receipt { record: id, sequence, len })
         };
         self.audited(Some(id), owner, outcome.await)
     }

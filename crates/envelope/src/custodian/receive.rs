@@ -16,7 +16,7 @@ use crate::expect::Expect;
 use crate::header::{Header, HeaderReader};
 use crate::open::Open;
 use crate::payload::{CHUNK, PayloadOpener, SEALED_CHUNK};
-use crate::records::{Change, Payload, PayloadId, Record, RecordId, Records, Upload};
+use crate::records::{Payload, PayloadId, Record, RecordId, Records, Upload};
 use crate::rewrap::Rewrap;
 use crate::shared_key::UserKey;
 use crate::user_keys::UserKeyStore;
@@ -31,9 +31,17 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// [`CustodianError`] if the user has no usable key.
     pub async fn receive(&self, user: Id) -> Result<Receiving<'_, R, U>, CustodianError> {
         let outcome = async {
-            let key = self.user_key(user).await?;
+            let (row, key) = self.active_row(user).await?;
             let state = State::Header(HeaderReader::new());
-            Ok(Receiving { custodian: self, user, key, record: None, replaces: None, state })
+            Ok(Receiving {
+                custodian: self,
+                user,
+                key_id: row.key_id,
+                key,
+                record: None,
+                replaces: None,
+                state,
+            })
         };
         self.audited(None, user, outcome.await)
     }
@@ -44,6 +52,8 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
 pub struct Receiving<'a, R: Records, U> {
     custodian: &'a Custodian<R, U>,
     user: Id,
+    /// Another one, if the user is erased and enrolled again meanwhile.
+    key_id: RecordId,
     key: UserKey,
     record: Option<RecordId>,
     replaces: Option<u64>,
@@ -163,7 +173,9 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
         opener.finish(&mut scratch).map_err(OpenError::from)?;
 
         // Whoever was disabled or erased since the beginning stores nothing.
-        self.custodian.user_key(self.user).await?;
+        if self.custodian.active_row(self.user).await?.0.key_id != self.key_id {
+            return Err(CustodianError::UnknownUser);
+        }
         self.check_owner(context.as_ref()).await?;
         let sequence = self.replaces.unwrap_or(0).checked_add(1).ok_or(CustodianError::Conflict(None))?;
         let context = self.context(context).at(sequence);
@@ -180,15 +192,13 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
         let (id, owner) = (context.record(), self.user);
         let record = Record { id, owner, sequence, server_key, header, payload, stored: now };
         let put = custodian.records.put(record, upload, self.replaces);
-        match put.await.map_err(CustodianError::store)? {
-            // Erased in the meantime: nothing of the user may stay behind.
-            Change::Done if !custodian.is_enrolled(owner).await? => {
-                custodian.records.delete(id, owner).await.map_err(CustodianError::store)?;
-                Err(CustodianError::UnknownUser)
-            }
-            Change::Done => Ok(Receipt { record: id, sequence, len }),
-            Change::Conflict(at) => Err(CustodianError::Conflict(at)),
+        CustodianError::unless_done(put.await.map_err(CustodianError::store)?)?;
+        // Erased in the meantime: nothing of the user may stay behind, for whoever has the name next.
+        if custodian.key_of(owner).await? != Some(self.key_id) {
+            custodian.records.delete(id, owner).await.map_err(CustodianError::store)?;
+            return Err(CustodianError::UnknownUser);
         }
+        Ok(Receipt { record: id, sequence, len })
     }
 
     /// Only its owner replaces a record. Asked before anything is taken, and again before it is stored.
@@ -210,7 +220,7 @@ impl<R: Records, U: UserKeyStore> Receiving<'_, R, U> {
 
 impl<R: Records, U> fmt::Debug for Receiving<'_, R, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { custodian: _, user, key: _, record, replaces, state: _ } = self;
+        let Self { custodian: _, user, key_id: _, key: _, record, replaces, state: _ } = self;
         write!(f, "Receiving({user}, {record:?}, replacing {replaces:?})")
     }
 }

@@ -8,7 +8,7 @@ use super::{Custodian, CustodianError, Event};
 use crate::context::Context;
 use crate::error::{OpenError, RewrapError};
 use crate::header::Header;
-use crate::records::{Change, Record, RecordId, Records};
+use crate::records::{Record, RecordId, Records};
 use crate::rewrap::Rewrap;
 use crate::server_keys::{RingError, ServerKeys};
 use crate::user_keys::UserKeyStore;
@@ -58,13 +58,18 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     }
 
     /// One step of a re-wrap to the newest server key: at most `limit` rows. Bodies are not touched. False when
-    /// everything was visited.
+    /// everything was visited; from then on, if there were no failures, nothing needs an older version, nor ever will: its
+    /// first step tells the stores to take nothing more under one.
     ///
     /// # Errors
-    /// The stores'. What was done stays done.
+    /// The stores'; [`CustodianError::Outdated`] if another process has a newer ring. What was done stays done.
     pub async fn rewrap_step(&self, job: &mut RewrapJob, limit: usize) -> Result<bool, CustodianError> {
         let version = self.with_ring(ServerKeys::version);
         if job.version != version {
+            // From here on nothing is stored under older versions, however long it was on its way: what is listed now
+            // is all that there will ever be.
+            self.user_keys.require(version).await.map_err(CustodianError::store)?;
+            self.records.require(version).await.map_err(CustodianError::store)?;
             (job.version, job.users_done, job.users_after, job.records_after) = (version, false, None, None);
         }
         if !job.users_done {
@@ -102,17 +107,13 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         })?;
         let replaced =
             self.records.replace_header(record.id, record.payload.id, record.sequence, wrapped, version);
-        match replaced.await.map_err(CustodianError::store)? {
-            Change::Done => {
-                (self.audit)(&Event::Rewrapped { record: record.id, from: record.server_key, to: version });
-                Ok(())
-            }
-            Change::Conflict(at) => Err(CustodianError::Conflict(at)),
-        }
+        CustodianError::unless_done(replaced.await.map_err(CustodianError::store)?)?;
+        (self.audit)(&Event::Rewrapped { record: record.id, from: record.server_key, to: version });
+        Ok(())
     }
 }
 
-/// One if it was done. Only a failing store stops the job.
+/// One if it was done. Only a store that fails, or that wants a newer key than there is here, stops the job.
 fn count(
     outcome: Result<(), CustodianError>,
     conflicts: &mut u64,
@@ -120,7 +121,7 @@ fn count(
 ) -> Result<u64, CustodianError> {
     match outcome {
         Ok(()) => return Ok(1),
-        Err(CustodianError::Store(error)) => return Err(CustodianError::Store(error)),
+        Err(error @ (CustodianError::Store(_) | CustodianError::Outdated)) => return Err(error),
         Err(CustodianError::Conflict(_) | CustodianError::UnknownUser) => {
             *conflicts = conflicts.saturating_add(1);
         }

@@ -40,6 +40,7 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
                     Ok(())
                 }
                 Change::Conflict(_) => Err(CustodianError::AlreadyEnrolled),
+                Change::Outdated(_) => Err(CustodianError::Outdated),
             }
         };
         self.audited(None, user, outcome.await)
@@ -162,14 +163,14 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         row.revision = replaces.checked_add(1).ok_or(CustodianError::Conflict(Some(replaces)))?;
         change(&mut row, &mut key);
         (row.wrapped, row.server_key) = self.wrap_user_key(user, row.key_id, row.revision, &key)?;
-        match self.user_keys.put(row, Some(replaces)).await.map_err(CustodianError::store)? {
-            Change::Done => Ok(()),
-            Change::Conflict(at) => Err(CustodianError::Conflict(at)),
-        }
+        let put = self.user_keys.put(row, Some(replaces)).await;
+        CustodianError::unless_done(put.map_err(CustodianError::store)?)
     }
 
-    pub(super) async fn is_enrolled(&self, user: Id) -> Result<bool, CustodianError> {
-        Ok(self.user_keys.get(user).await.map_err(CustodianError::store)?.is_some())
+    /// What names the key of a user who is enrolled. Erased and enrolled again, the name has another one.
+    pub(super) async fn key_of(&self, user: Id) -> Result<Option<RecordId>, CustodianError> {
+        let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
+        Ok(row.map(|row| row.key_id))
     }
 
     /// The key of a user who may use it.
@@ -177,7 +178,7 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
         Ok(self.active_row(user).await?.1)
     }
 
-    async fn active_row(&self, user: Id) -> Result<(UserKeyRow, UserKey), CustodianError> {
+    pub(super) async fn active_row(&self, user: Id) -> Result<(UserKeyRow, UserKey), CustodianError> {
         let row = self.user_keys.get(user).await.map_err(CustodianError::store)?;
         let row = row.ok_or(CustodianError::UnknownUser)?;
         match row.state {

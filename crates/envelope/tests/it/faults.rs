@@ -2,8 +2,9 @@
 //! as it is after, and a repetition finishes the work.
 
 use core::fmt;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use symbolon_envelope::{
     Change, Custodian, CustodianError, Expect, MemoryRecords, MemoryUpload, MemoryUserKeys, PayloadId,
@@ -18,7 +19,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const DOCUMENT: usize = 150_000;
 
 #[derive(Debug)]
-struct Crashed;
+pub struct Crashed;
 
 impl fmt::Display for Crashed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,13 +29,17 @@ impl fmt::Display for Crashed {
 
 impl core::error::Error for Crashed {}
 
+/// What happens while a record is on its way into the store.
+pub type Meanwhile = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Fails at one step, and at all that follow: the process is dead.
 #[derive(Clone, Default)]
-struct Faulty {
-    records: Arc<MemoryRecords>,
-    users: Arc<MemoryUserKeys>,
+pub struct Faulty {
+    pub records: Arc<MemoryRecords>,
+    pub users: Arc<MemoryUserKeys>,
     /// Steps until the failure; each change is two, one before it and one after.
     left: Arc<AtomicI64>,
+    pub meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
 
 impl Faulty {
@@ -53,7 +58,7 @@ impl Faulty {
     }
 }
 
-struct FaultyUpload(Faulty, MemoryUpload);
+pub struct FaultyUpload(Faulty, MemoryUpload);
 
 impl Upload for FaultyUpload {
     type Error = Crashed;
@@ -79,6 +84,10 @@ impl Records for Faulty {
         payload: FaultyUpload,
         replaces: Option<u64>,
     ) -> Result<Change, Crashed> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
         self.around(self.records.put(row, payload.1, replaces)).await
     }
     async fn get(&self, id: RecordId) -> Result<Option<Record>, Crashed> {
@@ -98,6 +107,9 @@ impl Records for Faulty {
         key: u32,
     ) -> Result<Change, Crashed> {
         self.around(self.records.replace_header(id, payload, at, header, key)).await
+    }
+    async fn require(&self, server_key: u32) -> Result<(), Crashed> {
+        self.around(Records::require(&*self.records, server_key)).await
     }
     async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, Crashed> {
         self.around(self.records.delete(id, owner)).await
@@ -151,6 +163,9 @@ impl UserKeyStore for Faulty {
     async fn put(&self, row: UserKeyRow, replaces: Option<u64>) -> Result<Change, Crashed> {
         self.around(self.users.put(row, replaces)).await
     }
+    async fn require(&self, server_key: u32) -> Result<(), Crashed> {
+        self.around(UserKeyStore::require(&*self.users, server_key)).await
+    }
     async fn get(&self, user: Id) -> Result<Option<UserKeyRow>, Crashed> {
         let Ok(row) = self.users.get(user).await;
         Ok(row)
@@ -164,19 +179,19 @@ impl UserKeyStore for Faulty {
     }
 }
 
-type Engine = Custodian<Faulty, Faulty>;
+pub type Engine = Custodian<Faulty, Faulty>;
 
-struct World {
-    store: Faulty,
+pub struct World {
+    pub store: Faulty,
     /// The export of the ring, as it is kept beside the store: what a restart begins with.
     ring: Vec<u8>,
     root: UserKey,
-    alice: UserKey,
-    record: RecordId,
+    pub alice: UserKey,
+    pub record: RecordId,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (root, alice) = (UserKey::generate(&mut OsRng), UserKey::generate(&mut OsRng));
         let ring = ServerKeys::generate(&mut OsRng).export(&[&root.local()], &mut OsRng).unwrap();
         let record = RecordId::generate(&mut OsRng);
@@ -188,13 +203,13 @@ impl World {
     }
 
     /// Another process on the same store, which does not fail until it is told to.
-    fn restart(&self) -> Engine {
+    pub fn restart(&self) -> Engine {
         self.store.left.store(i64::MAX, Ordering::Relaxed);
         let ring = ServerKeys::import(&[&self.root.local()], &self.ring).unwrap();
         Engine::new(id("example"), ring, self.store.clone(), self.store.clone())
     }
 
-    async fn send(&self, engine: &Engine, replaces: Option<u64>) -> Result<(), CustodianError> {
+    pub async fn send(&self, engine: &Engine, replaces: Option<u64>) -> Result<(), CustodianError> {
         let sealed = Seal::to(&[&self.alice.up()]).bytes(&bytes(DOCUMENT)).unwrap();
         let mut receiving = engine.receive(id("alice")).await?.record(self.record);
         if let Some(sequence) = replaces {
@@ -205,7 +220,7 @@ impl World {
     }
 
     /// Opens the record with Alice's key, or another that may be hers by now.
-    async fn readable(&self, engine: &Engine, others: &[UserKey]) {
+    pub async fn readable(&self, engine: &Engine, others: &[UserKey]) {
         let delivery = engine.deliver(self.record, id("alice")).await.unwrap();
         let payload = engine.read(&delivery.payload, 0, usize::MAX).await.unwrap();
         let sealed = [&delivery.header[..], &payload].concat();

@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod interop;
 mod keys;
+mod late;
 mod messages;
 mod stores;
 mod streams;

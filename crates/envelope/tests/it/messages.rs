@@ -27,6 +27,7 @@ fn errors_say_what_happened() {
         RingError::Unrelated.to_string(),
         CustodianError::Conflict(Some(7)).to_string(),
         CustodianError::NoSuchRecord.to_string(),
+        CustodianError::Outdated.to_string(),
     ];
     let expected = "\
 this is not an age file
@@ -47,6 +48,7 @@ the ASCII armor is cut short: fetch the file again
 the key is of another kind than the one that belongs here
 the ring of server keys lacks keys that are in use
 the record is at version 7: read it again
-there is no such record for this user";
+there is no such record for this user
+the server key was replaced at the same time: do it again";
     assert_eq!(said.join("\n"), expected);
 }

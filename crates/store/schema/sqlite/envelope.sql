@@ -15,6 +15,12 @@ CREATE TABLE discarded_files (
     file BLOB PRIMARY KEY CHECK (length(file) = 16)
 ) STRICT, WITHOUT ROWID;
 
+-- The oldest version of the private server key under which rows of a table are still taken; none: any.
+CREATE TABLE required_server_keys (
+    of      TEXT    PRIMARY KEY CHECK (of IN ('records', 'user_keys')),
+    version INTEGER NOT NULL CHECK (version >= 0)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE records (
     id             BLOB    PRIMARY KEY CHECK (length(id) = 16),
     owner          TEXT    NOT NULL,

@@ -66,6 +66,10 @@ impl Records for AnyStore {
         on!(self, Records::replace_header, id, payload, expected, header, server_key)
     }
 
+    async fn require(&self, server_key: u32) -> Result<(), StoreError> {
+        on!(self, Records::require, server_key)
+    }
+
     async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, StoreError> {
         on!(self, Records::delete, id, owner)
     }
@@ -119,6 +123,10 @@ impl UserKeyStore for AnyStore {
 
     async fn put(&self, row: UserKeyRow, replaces: Option<u64>) -> Result<Change, StoreError> {
         on!(self, UserKeyStore::put, row, replaces)
+    }
+
+    async fn require(&self, server_key: u32) -> Result<(), StoreError> {
+        on!(self, UserKeyStore::require, server_key)
     }
 
     async fn get(&self, user: Id) -> Result<Option<UserKeyRow>, StoreError> {

@@ -79,6 +79,11 @@ impl<S: Records> Records for Faulty<S> {
         )
     }
 
+    async fn require(&self, server_key: u32) -> Result<(), Self::Error> {
+        let begun = self.begin("require", true).await?;
+        begun.end(Records::require(&*self.inner(), server_key).await.map_err(FaultyError::Store))
+    }
+
     async fn delete(&self, id: RecordId, owner: Id) -> Result<bool, Self::Error> {
         let begun = self.begin("delete", true).await?;
         begun.end(self.inner().delete(id, owner).await.map_err(FaultyError::Store))
@@ -141,6 +146,11 @@ impl<S: UserKeyStore> UserKeyStore for Faulty<S> {
     async fn put(&self, row: UserKeyRow, replaces: Option<u64>) -> Result<Change, Self::Error> {
         let begun = self.begin("put", true).await?;
         begun.end(self.inner().put(row, replaces).await.map_err(FaultyError::Store))
+    }
+
+    async fn require(&self, server_key: u32) -> Result<(), Self::Error> {
+        let begun = self.begin("require", true).await?;
+        begun.end(UserKeyStore::require(&*self.inner(), server_key).await.map_err(FaultyError::Store))
     }
 
     async fn get(&self, user: Id) -> Result<Option<UserKeyRow>, Self::Error> {

@@ -20,6 +20,10 @@ pub(super) use upload::{check_named, copy_named, sweep, sweep_all};
 
 type Result<T> = core::result::Result<T, StoreError>;
 
+/// What a version of the server key is required for.
+const RECORDS: &str = "records";
+const USER_KEYS: &str = "user_keys";
+
 macro_rules! select_record {
     ($rest:literal) => {
         concat!(
@@ -81,6 +85,9 @@ impl Records for Sqlite {
         server_key: u32,
     ) -> Result<Change> {
         self.write(move |db| {
+            if let Some(required) = outdated(db, RECORDS, server_key)? {
+                return Ok(Change::Outdated(required));
+            }
             let sql = "UPDATE records SET header = ?3, server_key = ?4, sequence = sequence + 1
                        WHERE id = ?1 AND sequence = ?2 AND payload = ?5";
             // A sequence that no row can have matches none.
@@ -92,6 +99,10 @@ impl Records for Sqlite {
             }
         })
         .await
+    }
+
+    async fn require(&self, server_key: u32) -> Result<()> {
+        self.write(move |db| require(db, RECORDS, server_key)).await
     }
 
     async fn delete(&self, id: RecordId, owner: Id) -> Result<bool> {
@@ -197,6 +208,9 @@ fn put(
     replaces: Option<u64>,
 ) -> Result<(Change, Option<FileName>)> {
     let Record { id, owner, sequence: number, server_key, header, payload, stored } = record;
+    if let Some(required) = outdated(db, RECORDS, *server_key)? {
+        return Ok((Change::Outdated(required), None));
+    }
     let found = found(db, *id)?;
     let sequence = found.map(|(sequence, _)| sequence);
     let foreign = found.is_some_and(|(_, found)| found != *owner);
@@ -225,6 +239,18 @@ fn put(
     execute(db, sql, row)?;
     let gone = old.map(|old| forget_payload(db, old)).transpose()?;
     Ok((Change::Done, gone.flatten()))
+}
+
+/// The required version of the server key, if `version` is older.
+fn outdated(db: &Connection, of: &str, version: u32) -> Result<Option<u32>> {
+    let sql = "SELECT version FROM required_server_keys WHERE of = ?1 AND version > ?2";
+    first(db, sql, params![of, version], |c| c.get())
+}
+
+fn require(db: &Connection, of: &str, version: u32) -> Result<()> {
+    let sql = "INSERT INTO required_server_keys VALUES (?1, ?2)
+               ON CONFLICT (of) DO UPDATE SET version = max(version, excluded.version)";
+    execute(db, sql, params![of, version]).map(drop)
 }
 
 /// Where a record is, and whose it is.

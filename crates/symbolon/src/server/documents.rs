@@ -77,7 +77,7 @@ impl Exchange {
 pub(super) fn refused(error: CustodianError) -> Refusal {
     let code = match &error {
         CustodianError::Store(_) => return unavailable(error),
-        CustodianError::Gone => RefusalCode::Unavailable,
+        CustodianError::Gone | CustodianError::Outdated => RefusalCode::Unavailable,
         CustodianError::Conflict(_) | CustodianError::AlreadyEnrolled => RefusalCode::Conflict,
         CustodianError::TooLarge => RefusalCode::Full,
         // One answer to "not yours", "not there", "not enrolled" and "does not hold".

@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use rusqlite::{Connection, params};
-use symbolon_envelope::{Change, Derivation, UserKeyRow, UserKeyStore, UserState};
+use symbolon_envelope::{Change, Derivation, RecordId, UserKeyRow, UserKeyStore, UserState};
 use symbolon_keys::{Epoch, Id};
 
+use super::{USER_KEYS, outdated, require};
 use crate::StoreError;
 use crate::sqlite::Sqlite;
 use crate::sqlite::sql::{Columns, all, count, execute, first};
@@ -27,15 +28,23 @@ impl UserKeyStore for Sqlite {
 
     async fn put(&self, row: UserKeyRow, replaces: Option<u64>) -> Result<Change> {
         self.write(move |db| {
-            let sql = "SELECT revision FROM user_keys WHERE user = ?1";
-            let found = first(db, sql, [row.user.as_str()], |c| c.get())?;
-            if found != replaces {
-                return Ok(Change::Conflict(found));
+            if let Some(required) = outdated(db, USER_KEYS, row.server_key)? {
+                return Ok(Change::Outdated(required));
+            }
+            let sql = "SELECT revision, key_id FROM user_keys WHERE user = ?1";
+            let found = first(db, sql, [row.user.as_str()], |c| Ok((c.get()?, c.random::<RecordId>()?)))?;
+            let revision = found.map(|(revision, _)| revision);
+            if revision != replaces || found.is_some_and(|(_, key_id)| key_id != row.key_id) {
+                return Ok(Change::Conflict(revision));
             }
             put_user_key(db, &row)?;
             Ok(Change::Done)
         })
         .await
+    }
+
+    async fn require(&self, server_key: u32) -> Result<()> {
+        self.write(move |db| require(db, USER_KEYS, server_key)).await
     }
 
     async fn get(&self, user: Id) -> Result<Option<UserKeyRow>> {
