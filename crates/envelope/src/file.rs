@@ -126,8 +126,12 @@ impl Open<'_> {
 }
 
 impl Rewrap<'_> {
-    /// Re-wraps the file `from` into the file `to`, which may be the same: a new header, then the payload, copied by
-    /// the system (shared, on file systems that can). `to` is there in full, or as it was before.
+    /// Re-wraps the file `from` into the file `to`, which may be the same: a new header, then the payload as it is. `to` is
+    /// there in full, or as it was before.
+    ///
+    /// If the new header is as long as the old one, and the file system shares blocks between files (Btrfs, XFS), nothing
+    /// is copied, and the cost does not depend on the payload. Otherwise the system copies it, without a detour through
+    /// this process.
     ///
     /// # Errors
     /// The system's, or a [`RewrapError`] in an [`io::Error`].
@@ -135,13 +139,30 @@ impl Rewrap<'_> {
         let mut from = File::open(from)?;
         let (header, _) = read_header(&mut from)?;
         let new = self.header_with(&header, &mut OsRng)?;
+        let old = header.as_bytes().len();
         let mut file = NewFile::create(to)?;
+        // Blocks are shared whole: what stands at another place cannot be.
+        if new.len() == old && share(&from, &file.file) {
+            file.write_all(&new)?;
+            return file.commit();
+        }
         file.write_all(&new)?;
-        from.seek(SeekFrom::Start(header.as_bytes().len() as u64))?;
-        // Between two files the standard library uses `copy_file_range` where there is one.
+        from.seek(SeekFrom::Start(old as u64))?;
+        // Between two files the standard library uses `copy_file_range`, and what else there is where it does not work.
         io::copy(&mut from, &mut file.file)?;
         file.commit()
     }
+}
+
+/// Whether `to`, which is empty, now has the contents of `from`, in the same blocks.
+#[cfg(target_os = "linux")]
+fn share(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn share(_: &File, _: &File) -> bool {
+    false
 }
 
 impl From<RewrapError> for io::Error {

@@ -65,7 +65,8 @@ impl Stanza {
         self.body.extend_from_slice(body);
     }
 
-    /// The body of a stanza that carries a file key and a tag; its length is fixed so that no body can be for two keys.
+    /// The body of a stanza that carries a file key and a tag; its length is fixed, so that no body
+    /// can be made for many keys at once; that none counts for two is the commitment's work, or the header MAC's.
     pub(crate) fn wrapped_key(&self) -> Result<&[u8; 32], HeaderError> {
         self.body.as_slice().try_into().map_err(|_| HeaderError::Stanza)
     }

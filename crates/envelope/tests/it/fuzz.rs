@@ -6,6 +6,7 @@ mod envelope_armor;
 mod envelope_engine;
 mod envelope_header;
 mod envelope_open;
+mod envelope_stanza;
 #[path = "../../../../fuzz/replay.rs"]
 mod replay;
 
@@ -17,6 +18,7 @@ fn corpora_replay() {
     replay("envelope_engine", envelope_engine::run);
     replay("envelope_header", envelope_header::run);
     replay("envelope_open", envelope_open::run);
+    replay("envelope_stanza", envelope_stanza::run);
 }
 
 proptest! {
@@ -24,6 +26,18 @@ proptest! {
     #[test]
     fn only_who_may_can_open(steps in prop::collection::vec(any::<u8>(), 0..200)) {
         envelope_engine::run(&steps);
+    }
+
+    #[test]
+    fn altered_stanzas_are_for_nobody(
+        which in 0..5_usize, at in any::<u16>(), flip in 1..=255_u8, cut in 0..3_usize, more in 0..3_usize,
+    ) {
+        let mut stanza = envelope_stanza::KNOWN[which].to_vec();
+        let len = stanza.len();
+        stanza[usize::from(at) % len] ^= flip;
+        stanza.truncate(len - cut);
+        stanza.extend(vec![flip; more]);
+        envelope_stanza::run(&stanza);
     }
 
     #[test]
