@@ -14,7 +14,7 @@ use crate::header::{self, Header};
 use crate::stanza::Stanza;
 
 /// Somebody for whom a file key can be wrapped.
-pub trait Recipient {
+pub trait Recipient: Send + Sync {
     /// Wraps `file_key` into a stanza.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ pub enum Company {
 }
 
 /// Somebody who can unwrap a file key.
-pub trait Identity {
+pub trait Identity: Send + Sync {
     /// The file key in `stanza`; none if the stanza is of another type or for another key.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod approvals;
 mod documents;
 mod fuzz;
 mod hostile;
+mod kill;
 mod mail;
 mod pads;
 mod prices;
