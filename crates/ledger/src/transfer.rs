@@ -1,8 +1,20 @@
 #![expect(clippy::exhaustive_structs, reason = "a store builds rows from its columns")]
 
-use symbolon_keys::UnixTime;
+use sha2::{Digest, Sha256};
+use symbolon_keys::{Label, UnixTime};
 
 use crate::{AccountId, Amount, TransferId};
+
+impl TransferId {
+    /// The id of a transfer that the ledger makes by itself: always the same one for the same cause.
+    pub(crate) fn derived(label: Label, cause: &[&[u8]]) -> Self {
+        let label = label.as_bytes();
+        let length = u16::try_from(label.len()).unwrap_or_default().to_be_bytes();
+        let hash = Sha256::new().chain_update(length).chain_update(label);
+        let hash: [u8; 32] = cause.iter().fold(hash, |hash, part| hash.chain_update(part)).finalize().into();
+        Self::from(hash.first_chunk().copied().unwrap_or_default())
+    }
+}
 
 /// What a transfer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

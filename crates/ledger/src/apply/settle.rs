@@ -2,20 +2,23 @@
 
 use alloc::vec::Vec;
 
-use sha2::{Digest, Sha256};
 use symbolon_keys::label;
 
 use super::{Copy, Judged, Tables};
-use crate::{Event, Outcome, PadId, PadRow, PadStatus, Refusal, Transfer, TransferId, TransferRow};
+use crate::{
+    AccountId, Amount, Event, Outcome, PadId, PadRow, PadStatus, Refusal, Transfer, TransferId, TransferRow,
+};
 
 impl<T: Tables> Copy<'_, T> {
     pub(super) fn settle(&mut self, outcomes: &mut Vec<Outcome>) -> Judged<T, ()> {
         let with_value = self.pads.changed().filter(|row| row.account.is_some()).map(|row| row.id);
         let by_account = self.accounts.changed().filter_map(|row| row.pad);
         let mut pads: Vec<PadId> = with_value.chain(by_account).collect();
-        pads.sort_unstable();
+        pads.sort_unstable_by(|one, other| other.cmp(one));
         pads.dedup();
-        for id in pads {
+        // A refund account may have become the value of another pad, which comes next then. That pad is younger, so that
+        // this ends.
+        while let Some(id) = pads.pop() {
             let Some(mut row) = self.pad(id)? else { continue };
             let Some(account) = row.account else { continue };
             if row.status == PadStatus::Open && self.account(account)?.balance.is_zero() {
@@ -24,7 +27,7 @@ impl<T: Tables> Copy<'_, T> {
                 self.record(Event::Status { pad: id, status: row.status })?;
             }
             if row.status.is_closed() {
-                self.refund(&row)?;
+                pads.extend(self.refund(&row)?);
             }
         }
         let ended = self.entries.iter().filter_map(|entry| match entry.event {
@@ -38,27 +41,41 @@ impl<T: Tables> Copy<'_, T> {
     }
 
     /// Moves what is available in the account of an ended pad to its refund account, and closes it. If that account
-    /// cannot take it, the value stays where it is, and that account open: no value is ever stuck or lost.
-    fn refund(&mut self, row: &PadRow) -> Judged<T, ()> {
-        let (Some(account), Some(refund)) = (row.account, row.refund) else { return Ok(()) };
+    /// cannot take it, the value stays where it is, and its account open: no value is ever stuck or lost.
+    ///
+    /// Gives the pad, if there is one, whose value it has become.
+    fn refund(&mut self, row: &PadRow) -> Judged<T, Option<PadId>> {
+        let (Some(account), Some(refund)) = (row.account, row.refund) else { return Ok(None) };
         let left = self.account(account)?.available();
-        if !left.is_zero() {
-            let target = self.account(refund)?;
-            let number = self.next_number()?;
-            let transfer = Transfer::post(settlement(row.id, number), account, refund, left);
-            let fits = !target.closed && target.balance.checked_add(left).is_some();
-            if !fits || self.transfer_row(transfer.id)?.is_some() {
-                return Ok(());
-            }
-            self.post(&transfer)?;
-            let paid = TransferRow { transfer: transfer.clone(), at: self.now, resolved_by: None };
-            self.transfers.put(paid);
-            self.record(Event::Transfer(transfer))?;
+        let paid = left.is_zero() || self.pay_back(row.id, account, refund, left)?;
+        let mut from = self.account(account)?;
+        if from.closed != paid {
+            from.closed = paid;
+            self.accounts.put(from);
         }
-        let mut closed = self.account(account)?;
-        closed.closed = true;
-        self.accounts.put(closed);
-        Ok(())
+        Ok(if left.is_zero() || !paid { None } else { self.account(refund)?.pad })
+    }
+
+    /// Whether the refund account could take it.
+    fn pay_back(
+        &mut self,
+        pad: PadId,
+        account: AccountId,
+        refund: AccountId,
+        left: Amount,
+    ) -> Judged<T, bool> {
+        let target = self.account(refund)?;
+        let cause = [&pad.as_bytes()[..], &self.next_number()?.to_be_bytes()];
+        let id = TransferId::derived(label::SETTLEMENT, &cause);
+        let fits = !target.closed && target.balance.checked_add(left).is_some();
+        if !fits || self.transfer_row(id)?.is_some() {
+            return Ok(false);
+        }
+        let transfer = Transfer::post(id, account, refund, left);
+        self.post(&transfer)?;
+        self.transfers.put(TransferRow { transfer: transfer.clone(), at: self.now, resolved_by: None });
+        self.record(Event::Transfer(transfer))?;
+        Ok(true)
     }
 
     fn next_number(&mut self) -> Judged<T, u64> {
@@ -68,18 +85,4 @@ impl<T: Tables> Copy<'_, T> {
         };
         Ok(head.entries.checked_add(1).ok_or(Refusal::JournalFull)?)
     }
-}
-
-/// The id of the transfer that pays back what is left: of the pad and of the entry's number, so that it is unique.
-fn settlement(pad: PadId, number: u64) -> TransferId {
-    let label = label::SETTLEMENT.as_bytes();
-    let hash: [u8; 32] = Sha256::new()
-        .chain_update(u16::try_from(label.len()).unwrap_or_default().to_be_bytes())
-        .chain_update(label)
-        .chain_update(pad.as_bytes())
-        .chain_update(number.to_be_bytes())
-        .finalize()
-        .into();
-    let (id, _) = hash.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-    TransferId::from(*id)
 }

@@ -19,6 +19,7 @@ mod log_store;
 mod model;
 mod pads;
 mod restored;
+mod settlement;
 mod stores;
 mod witness;
 mod world;
