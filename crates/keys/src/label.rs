@@ -132,6 +132,10 @@ labels! {
     JOURNAL = "symbolon/ledger/journal/v1";
     /// The id of the transfer that pays back what is left when a pad ends.
     SETTLEMENT = "symbolon/ledger/settlement/v1";
+    /// The id of the transfer by which an answer raises the value of its pad.
+    CREDIT = "symbolon/ledger/credit/v1";
+    /// The id of the transfer that pays for a session key.
+    KEY_FEE = "symbolon/ledger/key-fee/v1";
 
     /// The hash of a context stanza (C1).
     ENVELOPE_CTX = "symbolon/envelope/ctx/v1";

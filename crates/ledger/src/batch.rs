@@ -226,6 +226,31 @@ pub enum Op {
     Dequeue(OutboxId),
 }
 
+impl Op {
+    /// The pad whose row it is about, if it is about one.
+    #[must_use]
+    pub const fn pad(&self) -> Option<PadId> {
+        match self {
+            Self::OpenAccount { .. } | Self::Transfer(_) | Self::Enqueue(_) | Self::Dequeue(_) => None,
+            Self::Provision(row) => Some(row.id),
+            Self::Attach { pad, .. } => Some(*pad),
+            Self::Renew { fence, .. }
+            | Self::Detach { fence }
+            | Self::Reserve { fence, .. }
+            | Self::Claim { fence, .. }
+            | Self::Answer { fence, .. }
+            | Self::Ceiling { fence, .. }
+            | Self::Close { fence, .. }
+            | Self::Recover { fence, .. }
+            | Self::Adopt { fence, .. }
+            | Self::Resync { fence, .. }
+            | Self::Reopen { fence }
+            | Self::Forget { fence }
+            | Self::Dismiss { fence, .. } => Some(fence.pad),
+        }
+    }
+}
+
 /// What a step of a committed batch did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -13,8 +13,11 @@ mod error;
 mod keys;
 mod open;
 mod provision;
+mod receiver;
 mod recover;
+mod requests;
 mod seal;
+mod sender;
 mod witness;
 
 pub use error::PadError;
@@ -24,15 +27,15 @@ pub use recover::Restored;
 pub use seal::Seal;
 pub use witness::WitnessLink;
 
-use open::Receiver;
-use seal::Sender;
+use receiver::Receiver;
+use sender::Sender;
 
 use crate::issue::{Issue, IssueError, PadSink};
 use crate::material::{Erased, PadHalf, PadHeader};
 use crate::source::Source;
 use crate::{
     AccountId, Amount, Batch, CommitError, Fence, LedgerStore, Op, Outcome, PadId, PadMode, PadStatus,
-    Refusal,
+    Refusal, Refused,
 };
 
 /// One end of a pad, attached to its ledger and its material: it seals and opens, and uses no byte twice.
@@ -75,6 +78,8 @@ struct Life {
     status: PadStatus,
     dead: bool,
     left: Remaining,
+    /// Of a key sequence: one of the lanes had no key left when it was attached.
+    keys_over: bool,
 }
 
 impl Pad<(), ()> {
@@ -177,10 +182,10 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 
     /// Whether the pad comes to its end: with a value, when either lane does; without, when both do. The last key of a
-    /// sequence may be in use for long; that ends elsewhere.
+    /// sequence may be in use for long: that ends when another is needed, or with its handle.
     fn is_spent(&self, left: Remaining) -> bool {
         if self.half.header().mode == PadMode::KeySequence {
-            return false;
+            return self.value.is_some() && self.life().keys_over;
         }
         if self.value.is_some() {
             left.send == 0 || left.receive == 0
@@ -193,28 +198,42 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let batch = ops.into_iter().fold(Batch::new(UnixTime::now()), Batch::with);
         // Of which life the peer's lane is, the peer may be wrong about: that says nothing of this handle.
         let attesting = batch.ops().iter().any(|op| matches!(op, Op::Ceiling { .. } | Op::Adopt { .. }));
-        let committed = self.store.commit(batch).await;
-        match &committed {
+        let pads: Vec<_> = batch.ops().iter().map(Op::pad).collect();
+        match self.store.commit(batch).await {
             Ok(outcomes) => {
-                for outcome in outcomes {
+                for outcome in &outcomes {
                     if let Outcome::Ended { pad, status } = outcome
                         && *pad == self.fence.pad
                     {
                         self.set_life(|life| life.status = *status);
                     }
                 }
+                Ok(outcomes)
             }
-            Err(CommitError::Refused(refused)) => match refused.why {
-                Refusal::NotOpen(status) => self.set_life(|life| life.status = status),
-                Refusal::OtherGeneration if attesting => {}
-                Refusal::Fenced { .. } | Refusal::OtherGeneration | Refusal::NoSuchPad(_) => {
-                    self.set_life(|life| life.dead = true);
+            // A step about another pad: what is refused there says nothing of this one.
+            Err(CommitError::Refused(refused))
+                if pads.get(refused.op).copied().flatten().is_some_and(|pad| pad != self.fence.pad) =>
+            {
+                Err(PadError::Commit(CommitError::Refused(refused)))
+            }
+            Err(error) => {
+                if let CommitError::Refused(Refused { why, .. }) = &error {
+                    self.refused(why, attesting);
                 }
-                _ => {}
-            },
-            Err(_) => {}
+                Err(error.into())
+            }
         }
-        Ok(committed?)
+    }
+
+    fn refused(&self, why: &Refusal, attesting: bool) {
+        match why {
+            Refusal::NotOpen(status) => self.set_life(|life| life.status = *status),
+            Refusal::OtherGeneration if attesting => {}
+            Refusal::Fenced { .. } | Refusal::OtherGeneration | Refusal::NoSuchPad(_) => {
+                self.set_life(|life| life.dead = true);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -4,12 +4,14 @@ use std::sync::{LazyLock, Mutex as Lock};
 use symbolon_keys::{OsRng, RootKey, Secret, UnixTime};
 use tokio::sync::Mutex;
 
-use super::{Life, Policy, Receiver, Sender};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::{Life, Policy};
 use crate::frame::LaneCipher;
 use crate::material::{MaterialError, PadHalf, PadMaterial, Stage};
 use crate::{
     Batch, CommitError, Fence, LedgerStore, Op, Outcome, OwnerId, Pad, PadError, PadId, PadMode, PadRow,
-    PadStatus, Refusal, Refused, Remaining,
+    Refusal, Refused, Remaining,
 };
 
 /// This process, among those that own pads.
@@ -67,7 +69,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         agree(&row, &half)?;
         skip_key_in_use(store, &mut row).await?;
         let pad = Self::new(store.clone(), half, &row, policy);
-        pad.close_if_spent(&row).await?;
+        pad.close_if_spent().await?;
         if pad.status().is_closed() && pad.half.stage() < Stage::Destroyed {
             // Whoever closed it did not come to this. Stored answers can be had even if it fails again.
             let _ = pad.destroy().await;
@@ -91,30 +93,20 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
         );
         let usable = |left: u64| if left < row.mode.min_cost() { 0 } else { left };
         let left = Remaining { send: usable(sender.left()), receive: usable(receiver.left()) };
+        // No key survives a restart: without a new one on either lane, a sequence is over.
+        let keys_over = row.mode == PadMode::KeySequence && (left.send == 0 || left.receive == 0);
         Self {
             store,
             fence: Fence { pad: row.id, epoch: row.lease.epoch },
             policy,
             process: std::process::id(),
             value: row.account,
-            life: Lock::new(Life { status: row.status, dead: false, left }),
+            life: Lock::new(Life { status: row.status, dead: false, left, keys_over }),
             sender: Mutex::new(sender),
             receiver: Mutex::new(receiver),
             rejected: AtomicU64::new(0),
             half,
         }
-    }
-
-    /// After a crash, what was reserved is burnt: that may have been the rest of the lane.
-    async fn close_if_spent(&self, row: &PadRow) -> Result<(), PadError> {
-        let left = self.remaining();
-        // No key survives a restart, so that a lane without a new one has come to its end.
-        let either = self.value.is_some() && (left.send == 0 || left.receive == 0);
-        let no_key = row.mode == PadMode::KeySequence && (either || (left.send == 0 && left.receive == 0));
-        if self.status() == PadStatus::Open && (no_key || self.is_spent(left)) {
-            self.commit([Op::Close { fence: self.fence, status: PadStatus::PadSpent }]).await?;
-        }
-        Ok(())
     }
 }
 

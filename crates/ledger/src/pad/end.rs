@@ -2,8 +2,8 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use super::Pad;
-use super::open::Receiver;
-use super::seal::{Sender, destroy};
+use super::receiver::Receiver;
+use super::sender::{Sender, destroy};
 use crate::material::{Erased, PadHalf, Stage};
 use crate::{LedgerStore, Op, PadError, PadStatus};
 

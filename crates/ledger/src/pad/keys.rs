@@ -1,8 +1,8 @@
 use alloc::vec::Vec;
 
-use symbolon_keys::{Backend, OsRng, Psk, UnixTime};
+use symbolon_keys::{Backend, Psk, UnixTime, label};
 
-use super::open::read_key;
+use super::receiver::read_key;
 use super::{Pad, PadError};
 use crate::frame::{Chunk, LaneId, widen};
 use crate::material::PadHalf;
@@ -95,7 +95,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let psk = SessionKey::psk(lane, index, chunk).map_err(|_| PadError::Dead)?;
         let send = sender.left();
         self.set_life(|life| life.left.send = send);
-        if let Some(fee) = self.key_fee()? {
+        if let Some(fee) = self.key_fee(&lane, index)? {
             self.commit([fee]).await?;
         }
         Ok((index, psk))
@@ -124,8 +124,8 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let psk = SessionKey::psk(lane, index, Chunk::new(index, &mut *bytes)).map_err(|_| PadError::Dead)?;
         let position = index.saturating_add(1);
         let claim = Op::Resync { fence: self.fence, position };
-        self.commit([claim].into_iter().chain(self.key_fee()?)).await?;
-        (receiver.row.receive.position, receiver.row.receive.seq) = (position, 0);
+        self.commit([claim].into_iter().chain(self.key_fee(&lane, index)?)).await?;
+        receiver.skip_to(position);
         let receive = receiver.left();
         self.set_life(|life| life.left.receive = receive);
         Ok(psk)
@@ -138,15 +138,17 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         self.usable_now()
     }
 
-    /// What the beginning of a key costs.
-    pub(super) fn key_fee(&self) -> Result<Option<Op>, PadError> {
+    /// What the beginning of a key costs: once, however often it is asked for.
+    pub(super) fn key_fee(&self, lane: &LaneId, index: u64) -> Result<Option<Op>, PadError> {
         let fee = self
             .policy
             .key_fee
             .filter(|fee| !fee.is_zero() && self.half.header().mode == PadMode::KeySequence);
         let Some(fee) = fee else { return Ok(None) };
         let (value, income) = self.value.zip(self.policy.income).ok_or(PadError::NoAccount)?;
-        let id = TransferId::generate(&mut OsRng);
+        let LaneId { pad, generation, mode: _, lane } = lane;
+        let cause: [&[u8]; 4] = [pad.as_bytes(), generation.as_bytes(), &[*lane], &index.to_be_bytes()];
+        let id = TransferId::derived(label::KEY_FEE, &cause);
         Ok(Some(Op::Transfer(Transfer::post(id, value, income, fee))))
     }
 

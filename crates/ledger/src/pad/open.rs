@@ -1,141 +1,17 @@
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::{Deref, Range};
+use core::ops::Deref;
 use core::sync::atomic::Ordering;
 
-use symbolon_keys::Backend;
 use zeroize::Zeroizing;
 
 use super::Pad;
-use super::seal::destroy;
-use crate::frame::{Chunk, Frame, LaneCipher, LaneId};
-use crate::material::{Erased, MaterialError, PadHalf};
-use crate::sequence::{KEY_LEN, KeyFrame, SessionKey};
-use crate::{
-    CommitError, LedgerStore, Op, PadError, PadMode, PadRow, PadStatus, Refusal, Refused, Remaining,
-    RequestId,
-};
+use super::receiver::{Claimed, Received, Receiver};
+use crate::material::PadHalf;
+use crate::{CommitError, LedgerStore, Op, PadError, PadStatus, Remaining, RequestId};
 
-/// The peer's lane, its cipher, where it stands, and what of it is still to be destroyed.
-#[derive(Debug)]
-pub(super) struct Receiver {
-    pub(super) cipher: LaneCipher,
-    pub(super) row: PadRow,
-    /// Of a key sequence: the key in use.
-    key: Option<SessionKey>,
-    backend: Backend,
-    pub(super) destroyed: u64,
-    /// The frame whose claim was asked for and not heard of.
-    in_doubt: Option<RequestId>,
-}
-
-impl Receiver {
-    pub(super) fn new<H: PadHalf>(cipher: LaneCipher, row: PadRow, half: &H, backend: Backend) -> Self {
-        let destroyed = half.floor(row.receive.lane);
-        Self { cipher, row, key: None, backend, destroyed, in_doubt: None }
-    }
-
-    /// What is left of the lane, in bytes or keys.
-    pub(super) const fn left(&self) -> u64 {
-        self.row.receive.len.saturating_sub(self.row.receive.end())
-    }
-
-    fn left_after(&self, end: u64, seq: Option<u32>) -> u64 {
-        self.row.receive.len.saturating_sub(if seq.is_some() { end.saturating_add(1) } else { end })
-    }
-
-    /// Opens a frame with a copy of what it was sealed with, and gives the key if it is a new one.
-    fn verify<H: PadHalf>(
-        &self,
-        half: &H,
-        frame: &Received<'_>,
-    ) -> Result<(Zeroizing<Vec<u8>>, Option<SessionKey>), PadError> {
-        let lane = self.cipher.lane();
-        let rejected = |_| PadError::Rejected;
-        match frame {
-            Received::Pad(frame) => {
-                let Range { start, end } = *frame.range();
-                let len = usize::try_from(end.saturating_sub(start)).map_err(|_| PadError::Malformed)?;
-                let mut pad = Zeroizing::new(vec![0; len]);
-                half.read(lane.lane, start, &mut pad)?;
-                let bytes = self.cipher.open(frame, Chunk::new(start, &mut pad)).map_err(rejected)?;
-                Ok((bytes, None))
-            }
-            Received::Key(frame) => match &self.key {
-                Some(key) if key.index() == frame.index() => Ok((key.open(frame).map_err(rejected)?, None)),
-                _ => {
-                    let key = self.session_key(half, frame.index())?;
-                    Ok((key.open(frame).map_err(rejected)?, Some(key)))
-                }
-            },
-        }
-    }
-
-    fn session_key<H: PadHalf>(&self, half: &H, index: u64) -> Result<SessionKey, PadError> {
-        let mut bytes = read_key(half, self.row.receive.lane, index)?;
-        let chunk = Chunk::new(index, &mut *bytes);
-        SessionKey::new(*self.cipher.lane(), index, chunk, self.backend).map_err(|_| PadError::Rejected)
-    }
-
-    /// Nothing of the lane will be received any more.
-    pub(super) fn end(&mut self) {
-        self.key = None;
-    }
-
-    fn undestroyed(&self) -> u64 {
-        self.row.receive.end().saturating_mul(self.row.mode.unit()).saturating_sub(self.destroyed)
-    }
-
-    pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {
-        let lane = self.row.receive.lane;
-        let end = self.row.receive.end().saturating_mul(half.header().unit());
-        let erased = destroy(half, lane, &mut self.destroyed, end)?;
-        half.raise(lane, end)?;
-        Ok(erased)
-    }
-}
-
-/// One key of a lane.
-pub(super) fn read_key<H: PadHalf>(
-    half: &H,
-    lane: u8,
-    index: u64,
-) -> Result<Zeroizing<[u8; 32]>, MaterialError> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    half.read(lane, index.saturating_mul(KEY_LEN), &mut *bytes)?;
-    Ok(bytes)
-}
-
-/// A frame of either form.
-enum Received<'a> {
-    Pad(Frame<'a>),
-    Key(KeyFrame<'a>),
-}
-
-impl<'a> Received<'a> {
-    fn parse(mode: PadMode, bytes: &'a [u8]) -> Result<Self, PadError> {
-        let parsed = match mode {
-            PadMode::KeySequence => KeyFrame::parse(bytes).map(Self::Key),
-            PadMode::PadOverAead | PadMode::PadOnly => Frame::parse(bytes).map(Self::Pad),
-        };
-        parsed.map_err(|_| PadError::Malformed)
-    }
-
-    fn place(&self) -> (LaneId, Range<u64>, Option<u32>) {
-        match self {
-            Self::Pad(frame) => (frame.header().lane, frame.range().clone(), None),
-            Self::Key(frame) => (*frame.lane(), frame.index()..frame.index(), Some(frame.seq())),
-        }
-    }
-
-    fn request_id(&self) -> RequestId {
-        match self {
-            Self::Pad(frame) => frame.request_id(),
-            Self::Key(frame) => frame.request_id(),
-        }
-    }
-}
+/// A handle forgets old requests with every so many claims: twice as many at a time as were received since.
+const FORGET_EVERY: u32 = 512;
 
 /// A message that was received: authentic, and its place durably claimed. Wiped when dropped.
 pub struct Message {
@@ -177,7 +53,8 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     ///
     /// # Errors
     /// [`PadError::Answered`] if it is a request that was answered before: send that frame again. Any other error
-    /// changes nothing and burns nothing; [`PadError::Commit`] with an unknown outcome is asked again with the same frame.
+    /// changes nothing and burns nothing; [`PadError::Commit`] with an unknown outcome is asked again with the same frame,
+    /// also after others: this handle keeps the messages of the last 64 such frames.
     pub async fn open(&self, frame: &[u8]) -> Result<Message, PadError> {
         self.open_with(frame, []).await
     }
@@ -211,8 +88,10 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             return Err(PadError::OtherLane);
         }
         let id = frame.request_id();
-        if (range.start, seq.unwrap_or_default()) < (receiver.row.receive.position, receiver.row.receive.seq)
-        {
+        if let Some(message) = self.resolved(receiver, id).await? {
+            return Ok(message);
+        }
+        if !receiver.is_beyond(range.start, seq) {
             self.repeated(id).await?;
         }
         receiver.row.receivable(lane.generation, &range, seq).map_err(PadError::Refused)?;
@@ -224,54 +103,77 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
                 self.rejected.fetch_add(1, Ordering::Relaxed);
             }
         })?;
-        let fee = if key.is_some() { self.key_fee()? } else { None };
+        let fee = if key.is_some() { self.key_fee(&lane, range.start)? } else { None };
         let left =
             Remaining { receive: self.usable(receiver.left_after(range.end, seq)), ..self.remaining() };
         // With a value the pad ends with the answer to this, not before it.
         let spent = self.value.is_none() && self.is_spent(left);
-        let claim = Op::Claim {
-            fence: self.fence,
-            generation: lane.generation,
-            from: range.start,
-            to: range.end,
-            seq,
-            request: id,
-        };
-        let close = Op::Close { fence: self.fence, status: PadStatus::PadSpent };
-        let ops = [claim].into_iter().chain(steps).chain(fee).chain(spent.then_some(close));
-        let asked_before = receiver.in_doubt.replace(id) == Some(id);
+        let fence = self.fence;
+        let (generation, from, to) = (lane.generation, range.start, range.end);
+        let claim = Op::Claim { fence, generation, from, to, seq, request: id };
+        let close = Op::Close { fence, status: PadStatus::PadSpent };
+        let forget = receiver.claims % FORGET_EVERY == FORGET_EVERY - 1;
+        let more = [spent.then_some(close), forget.then_some(Op::Forget { fence })];
+        let ops = [claim].into_iter().chain(steps).chain(fee).chain(more.into_iter().flatten());
+        let asked_before = receiver.is_in_doubt(id);
+        receiver.claiming(Claimed { message: Message { id, bytes }, end: range.end, seq, key });
         match self.commit(ops).await {
-            Ok(_) => {}
-            // It was claimed by an attempt of ours that never heard of it, and so never gave the message away.
-            Err(PadError::Commit(CommitError::Refused(Refused {
-                why: Refusal::Replayed { .. }, ..
-            }))) if asked_before => {}
-            // So it was, and that ended the pad.
-            Err(PadError::NotOpen(_))
-                if asked_before && self.store.request(self.fence.pad, id).await?.is_some() => {}
-            Err(PadError::Commit(CommitError::Unknown(error))) => {
-                return Err(PadError::Commit(CommitError::Unknown(error)));
-            }
-            Err(error) => {
-                // A refusal is certain; that this attempt was not applied says nothing of an earlier one.
-                if !matches!(error, PadError::Commit(CommitError::NotApplied(_))) {
-                    receiver.in_doubt = None;
+            Ok(_) => self.claimed(receiver, id).ok_or(PadError::Dead),
+            Err(error) => self.not_claimed(receiver, id, asked_before, error).await,
+        }
+    }
+
+    /// The message of a frame that was claimed by an attempt of ours which never heard of it, and so never gave it away.
+    async fn resolved(&self, receiver: &mut Receiver, id: RequestId) -> Result<Option<Message>, PadError> {
+        if !receiver.is_in_doubt(id) || self.store.request(self.fence.pad, id).await?.is_none() {
+            return Ok(None);
+        }
+        // Read after that: whoever has taken the pad since may have claimed the frame, and given its message away.
+        let row = self.store.pad(self.fence.pad).await?;
+        let Some(row) = row.filter(|row| row.lease.epoch == self.fence.epoch) else {
+            self.set_life(|life| life.dead = true);
+            return Err(PadError::Dead);
+        };
+        // It may have ended the pad.
+        self.set_life(|life| life.status = row.status);
+        Ok(self.claimed(receiver, id))
+    }
+
+    /// An unknown outcome leaves the claim in doubt. That this attempt was not applied says nothing of an earlier one; a
+    /// refusal is certain, and may be there because of an earlier one.
+    async fn not_claimed(
+        &self,
+        receiver: &mut Receiver,
+        id: RequestId,
+        asked_before: bool,
+        error: PadError,
+    ) -> Result<Message, PadError> {
+        match &error {
+            PadError::Commit(CommitError::Unknown(_)) => return Err(error),
+            PadError::Commit(CommitError::NotApplied(_)) if asked_before => return Err(error),
+            _ if asked_before => {
+                if let Some(message) = self.resolved(receiver, id).await? {
+                    return Ok(message);
                 }
-                return Err(error);
             }
+            _ => {}
         }
-        receiver.in_doubt = None;
-        receiver.row.receive.position = range.end;
-        receiver.row.receive.seq = seq.map_or(0, |seq| seq.saturating_add(1));
-        if key.is_some() {
-            receiver.key = key;
+        receiver.refused(id);
+        Err(error)
+    }
+
+    /// What follows from a claim that is durable.
+    fn claimed(&self, receiver: &mut Receiver, id: RequestId) -> Option<Message> {
+        let message = receiver.claimed(id);
+        let receive = self.usable(receiver.left());
+        if !self.status().is_closed() {
+            self.set_life(|life| life.left.receive = receive);
         }
-        self.set_life(|life| life.left.receive = left.receive);
         if receiver.undestroyed() >= self.policy.destroy {
             // It is tried again; `destroy` and `detach` tell if it keeps failing.
             let _ = receiver.destroy(&self.half);
         }
-        Ok(Message { id, bytes })
+        message
     }
 
     /// What is to be said to a frame below the position, if it is a request that is known.

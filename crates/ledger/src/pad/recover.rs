@@ -160,16 +160,19 @@ async fn new_life<S: LedgerStore, H: PadHalf>(
     let new = Generation::generate(&mut OsRng);
     // The peer knows the reservation up to its ceiling; anything beyond is a new one.
     let batch = if reserved > ceiling { BatchId::generate(&mut OsRng) } else { acknowledged };
+    let fence = Fence { pad: row.id, epoch: row.lease.epoch };
     let recover = Op::Recover {
-        fence: Fence { pad: row.id, epoch: row.lease.epoch },
+        fence,
         generation: new,
         instance: Instance::generate(&mut OsRng),
         ceiling,
         reserved,
         batch,
     };
-    let outcomes = store.commit(Batch::new(UnixTime::now()).with(recover)).await?;
-    match outcomes.into_iter().next() {
+    // Of the peer's lane, what is destroyed cannot be received again, whatever this ledger knows of it.
+    let destroyed = Op::Resync { fence, position: floor(half, row.receive.lane) };
+    let outcomes = store.commit(Batch::new(UnixTime::now()).with(destroyed).with(recover)).await?;
+    match outcomes.into_iter().nth(1) {
         Some(Outcome::Attached(row)) => Ok((*row, Body::Adopt { lane, old, new, from: ceiling })),
         _ => Err(CommitError::Refused(Refused { op: 0, why: Refusal::InvalidPad }).into()),
     }

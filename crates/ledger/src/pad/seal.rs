@@ -1,130 +1,15 @@
 use alloc::vec::Vec;
-use core::ops::Range;
 
-use rand_core::Rng;
-use symbolon_keys::{Backend, BufferedRng, UnixTime};
-use zeroize::Zeroizing;
+use symbolon_keys::{UnixTime, label};
 
 use super::Pad;
-use super::keys::SendKeys;
-use crate::frame::{LaneCipher, LaneId, request_id};
-use crate::lane::{Reservation, SendLane, Short};
-use crate::material::{Erased, MaterialError, PadHalf};
-use crate::sequence::KEY_LEN;
-use crate::witness::Reserved;
+use super::sender::Sender;
+use crate::frame::request_id;
+use crate::material::PadHalf;
 use crate::{
-    Amount, BatchId, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadMode, PadStatus, Refusal,
-    Refused, RequestId, SendRow, Transfer, TransferId,
+    Amount, CommitError, LedgerStore, Op, OutboxEntry, PadError, PadStatus, Refusal, Refused, RequestId,
+    Transfer, TransferId,
 };
-
-/// A block of a pad file.
-const PROBE_STEP: u64 = 4096;
-
-/// How many blocks are looked at when a pad is attached: 64 MiB of them, some milliseconds.
-const MAX_PROBES: u32 = 1 << 14;
-
-/// Our lane, its cipher, and what of it is still to be destroyed.
-#[derive(Debug)]
-pub(super) struct Sender {
-    pub(super) cipher: LaneCipher,
-    pub(super) lane: SendLane,
-    pub(super) random: BufferedRng,
-    /// The last reservation, as the ledger has it.
-    pub(super) last: Reserved,
-    /// Whether the witness has stored it, as far as this process knows.
-    pub(super) acknowledged: bool,
-    /// It, while it waits for the witness.
-    pub(super) pending: Option<Reservation>,
-    /// Of a key sequence: the key in use.
-    pub(super) keys: SendKeys,
-    pub(super) destroyed: u64,
-}
-
-impl Sender {
-    pub(super) fn new(cipher: LaneCipher, row: &SendRow, backend: Backend) -> Self {
-        // What an earlier owner left of its reservation is burnt. What it had not destroyed yet, at most two maximal
-        // batches, is destroyed with the first of ours.
-        let unit = cipher.lane().mode.unit();
-        let lane = SendLane::new(row.len.saturating_mul(unit), row.reserved.saturating_mul(unit));
-        let lag = cipher.lane().mode.max_batch().saturating_mul(2);
-        let destroyed = row.from.saturating_sub(lag).saturating_mul(unit);
-        Self {
-            cipher,
-            lane,
-            random: BufferedRng::new(),
-            last: row.last(),
-            acknowledged: false,
-            pending: None,
-            keys: SendKeys::new(backend),
-            destroyed,
-        }
-    }
-
-    /// What is left of the lane, in bytes or keys.
-    pub(super) fn left(&self) -> u64 {
-        self.lane.left().checked_div(self.cipher.lane().mode.unit()).unwrap_or_default()
-    }
-
-    /// Looks for what an earlier owner used and did not destroy: it destroyed from below, so that everything below a
-    /// place that is gone is gone too.
-    pub(super) fn find_undestroyed<H: PadHalf>(&mut self, half: &H) {
-        for _ in 0..MAX_PROBES {
-            if self.destroyed == 0 {
-                break;
-            }
-            self.destroyed = self.destroyed.saturating_sub(PROBE_STEP);
-            if half.read(self.cipher.lane().lane, self.destroyed, &mut *Zeroizing::new([0; 32])).is_err() {
-                break;
-            }
-        }
-    }
-
-    pub(super) fn destroy<H: PadHalf>(&mut self, half: &H) -> Result<Erased, MaterialError> {
-        destroy(half, self.cipher.lane().lane, &mut self.destroyed, self.lane.cursor())
-    }
-
-    /// Nothing of the lane will be used any more.
-    pub(super) fn end(&mut self, len: u64) {
-        self.lane.burn_to(len);
-        self.keys.end();
-        self.pending = None;
-    }
-
-    /// What of the lane a message takes: nothing, if it goes under a key that is in use.
-    fn cost(&self, len: usize, now: UnixTime) -> Result<u64, PadError> {
-        let mode = self.cipher.lane().mode;
-        let cost = mode.cost(len).map_err(|_| PadError::TooLong)?;
-        Ok(if mode == PadMode::KeySequence && !self.keys.is_due(len, now) { 0 } else { cost })
-    }
-
-    /// Seals a message with the bytes that [`cost`](Self::cost) named, which are ready.
-    fn seal(&mut self, cost: u64, message: &[u8], now: UnixTime, out: &mut Vec<u8>) -> Result<(), PadError> {
-        let Self { cipher, lane, random, keys, .. } = self;
-        if cipher.lane().mode == PadMode::KeySequence {
-            if cost > 0 {
-                let index = lane.cursor() / KEY_LEN;
-                keys.begin(*cipher.lane(), index, lane.take(KEY_LEN).ok_or(PadError::Dead)?, now)?;
-            }
-            return keys.seal(message, out);
-        }
-        let mut salt = [0; 32];
-        random.fill_bytes(&mut salt);
-        let chunk = lane.take(cost).ok_or(PadError::Dead)?;
-        cipher.seal(chunk, &salt, message, out).map_err(|_| PadError::TooLong)
-    }
-}
-
-/// Destroys a lane from `done` up to `end`, in bytes.
-pub(super) fn destroy<H: PadHalf>(
-    half: &H,
-    lane: u8,
-    done: &mut u64,
-    end: u64,
-) -> Result<Erased, MaterialError> {
-    let erased = half.destroy(lane, *done..end.max(*done))?;
-    *done = end.max(*done);
-    Ok(erased)
-}
 
 /// A message to be sealed, and what is to be committed with it. Nothing happens before [`commit`](Self::commit).
 #[must_use = "nothing is sealed before `commit`"]
@@ -143,107 +28,6 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     pub const fn seal<'a>(&'a self, message: &'a [u8]) -> Seal<'a, S, H> {
         Seal { pad: self, message, request: None, charge: None, credit: None, steps: Vec::new() }
     }
-
-    /// Makes `needed` bytes ready, or says that the witness must be asked first.
-    pub(super) async fn ready(&self, sender: &mut Sender, needed: u64) -> Result<(), PadError> {
-        if self.half.header().witnessed {
-            let unit = self.half.header().unit();
-            let missing = sender.lane.reservation(needed.saturating_mul(unit), 0);
-            return match missing.map_err(|short| exhausted(short, unit))? {
-                None => Ok(()),
-                Some(_) => Err(PadError::Unwitnessed),
-            };
-        }
-        match self.reserve(sender, needed).await? {
-            None => Ok(()),
-            Some(reservation) => self.grant(sender, reservation),
-        }
-    }
-
-    /// Makes the next reservation durable, if `needed` is more than is ready.
-    pub(super) async fn reserve(
-        &self,
-        sender: &mut Sender,
-        needed: u64,
-    ) -> Result<Option<Reservation>, PadError> {
-        let header = self.half.header();
-        let unit = header.unit();
-        let batch_size = self.policy.batch(header.mode, header.lane_len(header.lane)).saturating_mul(unit);
-        let short = |short| exhausted(short, unit);
-        let needed = needed.saturating_mul(unit);
-        let Some(reservation) = sender.lane.reservation(needed, batch_size).map_err(short)? else {
-            return Ok(None);
-        };
-        match self.reserve_range(sender, reservation.range()).await {
-            Ok(()) => Ok(Some(reservation)),
-            Err(PadError::Commit(CommitError::Refused(Refused {
-                why: Refusal::NotNext { reserved },
-                ..
-            }))) => {
-                // We hold the lease, so it was we who reserved further, and never heard of it: that is burnt.
-                self.burn_unheard(sender, reserved).await?;
-                if header.witnessed {
-                    // The witness must hear of that one first.
-                    return Err(PadError::Unwitnessed);
-                }
-                let again = sender.lane.reservation(needed, batch_size).map_err(short)?;
-                if let Some(reservation) = &again {
-                    self.reserve_range(sender, reservation.range()).await?;
-                }
-                Ok(again)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn reserve_range(&self, sender: &mut Sender, range: &Range<u64>) -> Result<(), PadError> {
-        let fence = self.fence;
-        let LaneId { generation, lane, .. } = *sender.cipher.lane();
-        let batch = BatchId::generate(&mut sender.random);
-        let unit = self.half.header().unit();
-        let place = |at: u64| at.checked_div(unit).unwrap_or_default();
-        let (from, to) = (place(range.start), place(range.end));
-        let reserve = Op::Reserve { fence, generation, from, to, batch };
-        let until = UnixTime::now().saturating_add(self.policy.lease);
-        let renew = (!self.policy.takeover).then_some(Op::Renew { fence, until });
-        self.commit([Some(reserve), renew].into_iter().flatten()).await?;
-        (sender.last, sender.acknowledged) = (Reserved { generation, lane, from, to, batch }, false);
-        Ok(())
-    }
-
-    async fn burn_unheard(&self, sender: &mut Sender, reserved: u64) -> Result<(), PadError> {
-        let row = self.store.pad(self.fence.pad).await?.ok_or(PadError::LedgerMissing(self.fence.pad))?;
-        if row.send.reserved != reserved || reserved <= sender.last.to {
-            // The ledger went backwards under us, or has another owner.
-            self.set_life(|life| life.dead = true);
-            return Err(PadError::Dead);
-        }
-        sender.lane.burn_to(reserved.saturating_mul(self.half.header().unit()));
-        (sender.last, sender.acknowledged) = (row.send.last(), false);
-        Ok(())
-    }
-
-    /// Takes a reservation into use that is durable, and witnessed if it must be.
-    pub(super) fn grant(&self, sender: &mut Sender, reservation: Reservation) -> Result<(), PadError> {
-        let lane = sender.cipher.lane().lane;
-        let Range { start, end } = *reservation.range();
-        if let Err(error) = self.half.raise(lane, end) {
-            sender.lane.burn_to(end);
-            return Err(error.into());
-        }
-        sender.lane.granted(reservation, |out| self.half.read(lane, start, out))?;
-        if sender.lane.cursor().saturating_sub(sender.destroyed) >= self.policy.destroy {
-            // It is tried again; `destroy` and `detach` tell if it keeps failing.
-            let _ = sender.destroy(&self.half);
-        }
-        Ok(())
-    }
-}
-
-/// In what the lane counts: bytes, or keys.
-fn exhausted(Short { left, needed }: Short, unit: u64) -> PadError {
-    let count = |bytes: u64| bytes.checked_div(unit).unwrap_or_default();
-    PadError::Exhausted { left: count(left), needed: count(needed) }
 }
 
 impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
@@ -254,14 +38,15 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
     }
 
     /// The value of the pad goes down by `fee`, to the [income account](super::Policy::income). The transfer's id is
-    /// that of the request.
+    /// that of the request. A message that answers nothing has none that you could ask for: if its outcome may become
+    /// unknown, use [`transfer`](Self::transfer) with an id that you keep.
     pub const fn charge(mut self, fee: Amount) -> Self {
         self.charge = Some(fee);
         self
     }
 
-    /// The value of the pad goes up by `fee`, from the income account: the user rendered a service (L30).
-    /// With a charge on the same message, the difference is moved.
+    /// The value of the pad goes up by `fee`, from the income account: the user rendered a service (L30). It counts for a
+    /// charge on the same message; the two are two transfers.
     pub const fn credit(mut self, fee: Amount) -> Self {
         self.credit = Some(fee);
         self
@@ -321,23 +106,39 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         sender.seal(cost, message, now, frame)?;
         let send = pad.usable(sender.left());
         pad.set_life(|life| life.left.send = send);
-        let mut steps = self.steps(frame, pad.is_spent(pad.remaining()))?;
-        if cost > 0 {
-            steps.extend(pad.key_fee()?);
-        }
-        if steps.is_empty() {
-            return Ok(());
-        }
         // A key that may not have been paid for is not used, nor if nobody waits for the outcome.
         let key = sender.keys.take();
+        let fee = if cost > 0 { key.as_ref().map(|(key, _)| key.index()) } else { None };
+        let committed = self.commit_sealed(sender, frame, fee).await;
+        if cost == 0 || matches!(committed, Ok(true)) {
+            sender.keys.put_back(key);
+        }
+        committed.map(drop)
+    }
+
+    /// Whether the frame was committed, and not an earlier one in its place. A new session key costs its fee.
+    async fn commit_sealed(
+        &self,
+        sender: &Sender,
+        frame: &mut Vec<u8>,
+        new_key: Option<u64>,
+    ) -> Result<bool, PadError> {
+        let pad = self.pad;
+        let mut steps = self.steps(frame)?;
+        if pad.is_spent(pad.remaining()) && pad.owes_nothing(self.request).await? {
+            steps.push(Op::Close { fence: pad.fence, status: PadStatus::PadSpent });
+        }
+        if let Some(index) = new_key {
+            steps.extend(pad.key_fee(sender.cipher.lane(), index)?);
+        }
+        if steps.is_empty() {
+            return Ok(true);
+        }
         match pad.commit(steps).await {
-            Ok(_) => {
-                sender.keys.put_back(key);
-                Ok(())
-            }
+            Ok(_) => Ok(true),
             Err(error) => {
                 *frame = self.answered_before(error).await?;
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -354,26 +155,23 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         row.and_then(|row| row.reply).ok_or(error)
     }
 
-    fn steps(&self, frame: &[u8], spent: bool) -> Result<Vec<Op>, PadError> {
-        let fence = self.pad.fence;
+    fn steps(&self, frame: &[u8]) -> Result<Vec<Op>, PadError> {
         let mut steps = Vec::new();
         if let Some(request) = self.request {
-            steps.push(Op::Answer { fence, request, frame: frame.to_vec() });
+            steps.push(Op::Answer { fence: self.pad.fence, request, frame: frame.to_vec() });
         }
-        let (charge, credit) = (self.charge.unwrap_or_default(), self.credit.unwrap_or_default());
-        let down = charge >= credit;
-        let fee = if down { charge.saturating_sub(credit) } else { credit.saturating_sub(charge) };
-        if !fee.is_zero() {
+        let moved = |amount: &Amount| !amount.is_zero();
+        let (charge, credit) = (self.charge.filter(moved), self.credit.filter(moved));
+        if charge.or(credit).is_some() {
             let (value, income) = self.pad.value.zip(self.pad.policy.income).ok_or(PadError::NoAccount)?;
             let request = self.request.unwrap_or_else(|| request_id(frame));
-            let (from, to) = if down { (value, income) } else { (income, value) };
-            let id = TransferId::from(*request.as_bytes());
-            steps.push(Op::Transfer(Transfer::post(id, from, to, fee)));
+            // The credit first: it counts for the charge.
+            let back = TransferId::derived(label::CREDIT, &[request.as_bytes()]);
+            steps.extend(credit.map(|fee| Op::Transfer(Transfer::post(back, income, value, fee))));
+            let paid = TransferId::from(*request.as_bytes());
+            steps.extend(charge.map(|fee| Op::Transfer(Transfer::post(paid, value, income, fee))));
         }
         steps.extend(self.steps.iter().cloned());
-        if spent {
-            steps.push(Op::Close { fence, status: PadStatus::PadSpent });
-        }
         Ok(steps)
     }
 }

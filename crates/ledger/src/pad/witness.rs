@@ -3,7 +3,7 @@ use std::io;
 
 use symbolon_keys::OsRng;
 
-use super::open::Receiver;
+use super::receiver::Receiver;
 use super::{Pad, PadError};
 use crate::material::PadHalf;
 use crate::witness::{Advice, Body, OwnerSession, Reserved, WitnessSession};

@@ -180,8 +180,19 @@ async fn to_the_last_key() {
     assert_eq!(server.status(), PadStatus::Open);
     drop(server);
     let server = world.server.attach(world.id).await.unwrap();
-    assert_eq!((server.remaining().receive, server.status()), (0, PadStatus::PadSpent));
-    assert_eq!(world.server.balance(REFUND).await, 100, "the key that was in use did not survive");
+    assert_eq!(
+        (server.remaining().receive, server.status()),
+        (0, PadStatus::Open),
+        "five wait for an answer"
+    );
+    let waiting = server.unanswered(None, 9).await.unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|request| request.id).collect();
+    assert_eq!(waiting.len(), 5);
+    server.dismiss(&waiting[..4]).await.unwrap();
+    assert_eq!(server.status(), PadStatus::Open);
+    server.seal(b"z").answering(waiting[4]).commit().await.unwrap();
+    assert_eq!(server.status(), PadStatus::PadSpent, "the key that was in use did not survive");
+    assert_eq!(world.server.balance(REFUND).await, 100);
 }
 
 // proves A10

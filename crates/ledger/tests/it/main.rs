@@ -18,6 +18,7 @@ mod kill;
 mod log_store;
 mod model;
 mod pads;
+mod requests;
 mod restored;
 mod settlement;
 mod stores;
