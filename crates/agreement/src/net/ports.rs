@@ -94,3 +94,42 @@ fn outgoing_range() -> RangeInclusive<u16> {
         _ => 32_768..=65_535,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two ports that nobody uses at the moment, side by side.
+    fn two_free() -> RangeInclusive<u16> {
+        let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        // Below what the other tests draw from.
+        let pairs = (10_000..16_000).step_by(2).zip((10_001..16_000).step_by(2));
+        let (low, high) = pairs.skip(draw(2000)).find(|(low, high)| free(*low) && free(*high)).unwrap();
+        low..=high
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_that_was_given_up_rests() {
+        // proves A9
+        let quarantine = Duration::from_secs(60);
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let drawer = Drawer::new(local, Some(two_free()), quarantine);
+        let (first, listener) = drawer.draw().unwrap();
+        let (second, other) = drawer.draw().unwrap();
+        assert_ne!(first, second, "one that is open is nobody else's");
+        assert!(drawer.draw().is_none(), "both are open");
+
+        drawer.rest(first);
+        drop(listener);
+        for _ in 0..10 {
+            assert!(drawer.draw().is_none(), "one is open, the other at rest");
+        }
+        drawer.rest(second);
+        drop(other);
+        tokio::time::advance(quarantine - Duration::from_millis(1)).await;
+        assert!(drawer.draw().is_none(), "both are at rest");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let (again, _listener) = drawer.draw().unwrap();
+        assert!([first, second].contains(&again));
+    }
+}

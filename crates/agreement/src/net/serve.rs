@@ -254,9 +254,10 @@ async fn accept_loop(
         }
     }
     if let Place::Assigned(port) = place {
+        // At rest before it is free: nobody draws it in between.
+        server.drawer.rest(port);
         drop(listener);
         lock(&server.pool).retain(|(open, _)| *open != port);
-        server.drawer.rest(port);
     }
 }
 
