@@ -29,6 +29,9 @@ pub struct Rekey {
 }
 
 impl Rekey {
+    /// 2^16 records (4 GiB at the most under one key) or two minutes: what a stolen key opens of the past is little.
+    const DEFAULT: Self = Self::after(1 << 16, Duration::from_secs(120));
+
     /// After so many records, or so long after the last key, whichever comes first; a record at the least.
     #[must_use]
     pub const fn after(records: u64, age: Duration) -> Self {
@@ -43,7 +46,7 @@ impl Rekey {
 impl Default for Rekey {
     /// 2^16 records (4 GiB at the most under one key) or two minutes: what a stolen key opens of the past is little.
     fn default() -> Self {
-        Self::after(1 << 16, Duration::from_secs(120))
+        Self::DEFAULT
     }
 }
 
@@ -59,8 +62,7 @@ pub struct Sealer {
 impl Sealer {
     pub(crate) const fn new(cipher: CipherState, now: UnixTime) -> Self {
         let since = (cipher.nonce(), now);
-        let policy = Rekey::after(1 << 16, Duration::from_secs(120));
-        Self { cipher, policy, since, ended: false }
+        Self { cipher, policy: Rekey::DEFAULT, since, ended: false }
     }
 
     /// Changes when keys are replaced.
@@ -394,6 +396,55 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(sealer.seal_parts::<&[u8]>(&[], 0, NOW, &mut out), Ok(None));
         assert_eq!(opener.open(&mut out[HEADER_LEN..]), Ok(Opened::Last(b"")));
+    }
+
+    /// How the records that a sealer makes at these seconds differ: `r` for a new key, `d` for data.
+    fn kinds(policy: Rekey, seconds: &[u64]) -> String {
+        let (mut sealer, mut opener) = ends(0);
+        sealer.set_rekey(policy);
+        let (mut kinds, mut deframer) = (String::new(), crate::frame::Deframer::new());
+        for second in seconds {
+            let (message, mut out) = (second.to_be_bytes(), Vec::new());
+            let now = NOW.saturating_add(Duration::from_secs(*second));
+            assert_eq!(sealer.seal(&message, now, &mut out), Ok(None));
+            deframer.feed(&out);
+            while let Some((_, body)) = deframer.next(&[Kind::Record]).unwrap() {
+                kinds.push(match opener.open(body).unwrap() {
+                    Opened::Rekeyed => 'r',
+                    Opened::Last(data) if data == message => 'd',
+                    other => panic!("{other:?}"),
+                });
+            }
+        }
+        kinds
+    }
+
+    #[test]
+    fn keys_are_replaced_by_time() {
+        let by_time = Rekey::after(u64::MAX, Duration::from_secs(120));
+        assert_eq!(kinds(by_time, &[0, 119, 120, 121, 239, 240, 1000]), "ddrdddrdrd");
+        // Time that passed while nothing was sent counts, once.
+        assert_eq!(kinds(by_time, &[10_000, 10_000, 10_119]), "rddd");
+        let (mut sealer, _) = ends(0);
+        sealer.rekey(NOW.saturating_add(Duration::from_secs(100)), &mut Vec::new()).unwrap();
+        let mut out = Vec::new();
+        sealer.seal(b"", NOW.saturating_add(Duration::from_secs(219)), &mut out).unwrap();
+        assert_eq!(out.len(), HEADER_LEN + 1 + TAG_LEN, "two minutes are counted from the last key");
+    }
+
+    #[test]
+    fn keys_are_replaced_by_count() {
+        let by_count = |records| Rekey::after(records, Duration::MAX);
+        assert_eq!(kinds(by_count(3), &[0; 8]), "dddrdddrdd");
+        assert_eq!(kinds(by_count(1), &[0; 3]), "drdrd");
+        assert_eq!(kinds(by_count(0), &[0; 3]), "drdrd", "a record at the least");
+        assert_eq!(kinds(by_count(u64::MAX), &[0, 9, 1 << 40]), "ddd");
+        // What nobody sets: 2^16 records or two minutes.
+        let default = Rekey::default();
+        assert!(default.is_due(1 << 16, Duration::ZERO) && !default.is_due((1 << 16) - 1, Duration::ZERO));
+        assert!(default.is_due(0, Duration::from_secs(120)) && !default.is_due(0, Duration::from_secs(119)));
+        let (sealer, _) = ends(0);
+        assert_eq!(sealer.policy, default);
     }
 
     #[test]
