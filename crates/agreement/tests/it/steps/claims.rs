@@ -5,7 +5,7 @@ use std::time::Duration;
 use symbolon_agreement::{Arrival, ClaimError, MAX_PATHS, Suite, Terms};
 use symbolon_keys::{OsRng, UnixTime};
 
-use super::{NOW, PORT, World, prove, talk};
+use super::{NOW, PORT, World, all_suites, prove, talk};
 use crate::tampered;
 
 fn later(seconds: u64) -> UnixTime {
@@ -16,7 +16,7 @@ fn later(seconds: u64) -> UnixTime {
 fn a_forged_claim_changes_nothing() {
     // proves A9
     let world = World::new();
-    for suite in [Suite::XX, Suite::IK, Suite::XX_HYBRID] {
+    for suite in all_suites() {
         let (mut claim, mut ticket) = world.assigned(world.initiator(suite));
         let bad_claims = || tampered(claim.body());
         for bad in bad_claims() {
