@@ -1,12 +1,19 @@
 use core::str::FromStr;
 
-use crate::{AttachError, Sqlite, StoreUrl};
+#[cfg(feature = "postgres")]
+use crate::Postgres;
+#[cfg(feature = "sqlite")]
+use crate::Sqlite;
+use crate::{AttachError, StoreUrl};
 
 /// Calls a trait's method on whichever store this is.
 #[allow(unused_macros, reason = "a build without domains has no traits")]
 macro_rules! on {
     ($any:expr, $method:path $(, $argument:expr)*) => {
         match $any {
+            #[cfg(feature = "postgres")]
+            AnyStore::Postgres(store) => $method(store $(, $argument)*).await,
+            #[cfg(feature = "sqlite")]
             AnyStore::Sqlite(store) => $method(store $(, $argument)*).await,
         }
     };
@@ -27,6 +34,7 @@ pub use envelope::AnyUpload;
 /// A store whose engine is chosen when the program runs. It is every trait's store, as the engine itself is.
 ///
 /// ```
+/// # #[cfg(feature = "sqlite")]
 /// # async fn run() -> Result<(), symbolon_store::AttachError> {
 /// use symbolon_store::AnyStore;
 ///
@@ -38,37 +46,53 @@ pub use envelope::AnyUpload;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum AnyStore {
+    /// On a PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
     /// In one file.
+    #[cfg(feature = "sqlite")]
     Sqlite(Sqlite),
 }
 
 impl AnyStore {
-    /// Creates the store that `url` names, where there is none, and attaches it: see [`Sqlite::provision`].
+    /// Creates the store that `url` names, where there is none, and attaches it: see `Sqlite::provision`,
+    /// `Postgres::provision`.
     ///
     /// # Errors
     /// [`AttachError`] says what is wrong and what to do.
     pub async fn provision(url: &str) -> Result<Self, AttachError> {
         match StoreUrl::from_str(url)? {
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Ok(Self::Postgres(Postgres::provision(url).await?)),
+            #[cfg(feature = "sqlite")]
             StoreUrl::Sqlite(path) => Ok(Self::Sqlite(Sqlite::provision(path).await?)),
         }
     }
 
-    /// Attaches the store that `url` names: see [`Sqlite::attach`]. Creates nothing.
+    /// Attaches the store that `url` names: see `Sqlite::attach`,
+    /// `Postgres::attach`. Creates nothing.
     ///
     /// # Errors
     /// [`AttachError`] says what is wrong and what to do.
     pub async fn attach(url: &str) -> Result<Self, AttachError> {
         match StoreUrl::from_str(url)? {
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Ok(Self::Postgres(Postgres::attach(url).await?)),
+            #[cfg(feature = "sqlite")]
             StoreUrl::Sqlite(path) => Ok(Self::Sqlite(Sqlite::attach(path).await?)),
         }
     }
 
-    /// Takes a backup, or any other copy, into use: see [`Sqlite::attach_after_restore`].
+    /// Takes a backup, or any other copy, into use: see
+    /// `Sqlite::attach_after_restore`, `Postgres::attach_after_restore`.
     ///
     /// # Errors
     /// [`AttachError`] says what is wrong and what to do.
     pub async fn attach_after_restore(url: &str) -> Result<Self, AttachError> {
         match StoreUrl::from_str(url)? {
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Ok(Self::Postgres(Postgres::attach_after_restore(url).await?)),
+            #[cfg(feature = "sqlite")]
             StoreUrl::Sqlite(path) => Ok(Self::Sqlite(Sqlite::attach_after_restore(path).await?)),
         }
     }
@@ -76,11 +100,22 @@ impl AnyStore {
     /// Finishes what is queued and lets go of the store.
     pub async fn close(self) {
         match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.close().await,
+            #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => store.close().await,
         }
     }
 }
 
+#[cfg(feature = "postgres")]
+impl From<Postgres> for AnyStore {
+    fn from(store: Postgres) -> Self {
+        Self::Postgres(store)
+    }
+}
+
+#[cfg(feature = "sqlite")]
 impl From<Sqlite> for AnyStore {
     fn from(store: Sqlite) -> Self {
         Self::Sqlite(store)

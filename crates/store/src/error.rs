@@ -1,4 +1,4 @@
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 use std::path::PathBuf;
 
@@ -21,6 +21,14 @@ pub enum StoreError {
     Unknown,
     /// A number in the request is larger than the database keeps: 2^63 - 1.
     TooLarge,
+    /// The server cannot be reached, or broke off; nothing was changed. Ask again, later. The text is for the operator.
+    Unavailable(String),
+    /// The server has standbys, and none is synchronous: one that took over would lack what was acknowledged last, and
+    /// a pad would be spent twice. Pads wait until that has changed.
+    NotReplicated,
+    /// The database is not, or may not be, the one that was attached, with all that it acknowledged. The text is for
+    /// the operator.
+    Replaced(String),
     /// The store was closed.
     Closed,
     /// This process was forked from the one that attached the database; only that one may use it.
@@ -41,6 +49,15 @@ impl fmt::Display for StoreError {
             ),
             Self::TooLarge => {
                 f.write_str("a number in the request is larger than the database keeps (2^63 - 1)")
+            }
+            Self::Unavailable(what) => {
+                write!(f, "the database server cannot be reached ({what}): nothing was changed; ask again later")
+            }
+            Self::NotReplicated => f.write_str(
+                "pads are refused while PostgreSQL has standbys and none is synchronous: set synchronous_standby_names",
+            ),
+            Self::Replaced(what) => {
+                write!(f, "the database is not the one that was attached ({what}): stop, and attach it after a restore")
             }
             Self::Closed => f.write_str("the store was closed: attach it again"),
             Self::Forked => {
@@ -98,7 +115,23 @@ pub enum AttachError {
         /// The version of this release.
         known: u32,
     },
-    /// The file is not, or may not be, the one that was last in use: going on as if it were could spend a pad twice.
+    /// The PostgreSQL database has no tables of ours.
+    NotProvisioned,
+    /// The PostgreSQL database has them already.
+    Provisioned,
+    /// The PostgreSQL server is older than 15.
+    OldServer {
+        /// Its `server_version_num`.
+        found: i32,
+    },
+    /// The PostgreSQL server acknowledges what it may lose.
+    Unsafe {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The database is not, or may not be, the one that was last in use: going on as if it were could spend a pad twice.
     RestoreRequired(Restored),
     /// The database itself failed.
     Store(StoreError),
@@ -122,6 +155,15 @@ pub enum Restored {
         commits: u64,
         /// The commits that were acknowledged.
         seen: u64,
+    },
+    /// It is in another cluster, or another database of the cluster, than it was: it was copied.
+    OtherPlace,
+    /// Its log is on another timeline: a standby took over, or it was recovered to a point in time.
+    Timeline {
+        /// The timeline that it is on.
+        found: i64,
+        /// The one that it was on.
+        known: i64,
     },
 }
 
@@ -158,6 +200,26 @@ impl fmt::Display for AttachError {
                     "the database has schema {found}, this release needs {known}: back it up, then upgrade it"
                 )
             }
+            Self::NotProvisioned => f.write_str(
+                "the PostgreSQL database has no tables of this library: provision it, or name the right one",
+            ),
+            Self::Provisioned => f.write_str(
+                "the PostgreSQL database has tables of this library: attach it; nothing is overwritten",
+            ),
+            Self::OldServer { found } => {
+                write!(f, "the server is PostgreSQL {}: version 15 or later is needed", found / 10_000)
+            }
+            Self::Unsafe { setting, value } => {
+                write!(
+                    f,
+                    "the server has {setting} = {value} and would lose what it acknowledged: set it to on"
+                )
+            }
+            Self::RestoreRequired(Restored::Timeline { found, known }) => write!(
+                f,
+                "the database is on timeline {found}, it was on {known}: attach it after a failover if a synchronous \
+                 standby took over, else after a restore"
+            ),
             Self::RestoreRequired(how) => {
                 write!(f, "{how}: attach it after a restore, or find the file last in use")
             }
@@ -177,6 +239,10 @@ impl fmt::Display for Restored {
             }
             Self::Behind { commits, seen } => {
                 write!(f, "the database is an older copy: it has {commits} commits, {seen} were acknowledged")
+            }
+            Self::OtherPlace => f.write_str("the database is a copy: it was in another cluster or database"),
+            Self::Timeline { found, known } => {
+                write!(f, "the database is on timeline {found}, it was on {known}")
             }
         }
     }
@@ -216,6 +282,10 @@ pub enum InvalidUrl {
     NoPath,
     /// It has a host, parameters or a fragment, which a file has not.
     NotAPath,
+    /// It is not `postgres://user@host/database`, or has a parameter that is not known.
+    NotPostgres,
+    /// The server is elsewhere, and nothing says under whose certificates.
+    NoRoots,
 }
 
 impl fmt::Display for InvalidUrl {
@@ -223,6 +293,10 @@ impl fmt::Display for InvalidUrl {
         f.write_str(match self {
             Self::NoEngine => "a store is named as engine:place, such as sqlite:./exchange.db",
             Self::UnknownEngine => "this build has no such engine: write sqlite:./exchange.db",
+            Self::NotPostgres => {
+                "a PostgreSQL database is named as postgres://user:password@host:port/database"
+            }
+            Self::NoRoots => "the server is reached by TLS: add sslrootcert=/path/ca.pem, or sslmode=disable",
             Self::NoPath => "the path of the database is missing: write sqlite:./exchange.db",
             Self::NotAPath => "a path follows sqlite: without //, ? or #, as in sqlite:/var/lib/exchange.db",
         })
@@ -230,3 +304,44 @@ impl fmt::Display for InvalidUrl {
 }
 
 impl core::error::Error for InvalidUrl {}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+#[cfg(feature = "ledger")]
+impl From<StoreError> for symbolon_ledger::StorageError {
+    fn from(error: StoreError) -> Self {
+        Self::new(error)
+    }
+}
+
+#[cfg(feature = "ledger")]
+impl From<StoreError> for symbolon_ledger::CommitError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unknown => Self::Unknown(error.into()),
+            _ => Self::NotApplied(error.into()),
+        }
+    }
+}
+
+#[cfg(feature = "table")]
+impl From<StoreError> for symbolon_table::StoreError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy
+            | StoreError::Full
+            | StoreError::Unknown
+            | StoreError::Unavailable(_)
+            | StoreError::Io(_) => Self::retryable(error.to_string()),
+            _ => Self::permanent(error.to_string()),
+        }
+    }
+}

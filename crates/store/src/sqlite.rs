@@ -29,7 +29,7 @@ mod table;
 
 #[cfg(feature = "envelope")]
 pub use envelope::SqliteUpload;
-pub use options::{CommitPoint, Options};
+pub use options::Options;
 
 use engine::Engine;
 use file::Start;

@@ -4,13 +4,21 @@ use symbolon_envelope::{Change, PayloadId, Record, RecordId, Records, Upload, Us
 use symbolon_keys::Id;
 
 use super::AnyStore;
-use crate::{SqliteUpload, StoreError};
+#[cfg(feature = "postgres")]
+use crate::PostgresUpload;
+#[cfg(feature = "sqlite")]
+use crate::SqliteUpload;
+use crate::StoreError;
 
 /// A payload on its way into a store. Dropped before it was put, it leaves nothing behind.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AnyUpload {
+    /// Into pieces in the database.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresUpload),
     /// Into a file.
+    #[cfg(feature = "sqlite")]
     Sqlite(SqliteUpload),
 }
 
@@ -19,6 +27,9 @@ impl Upload for AnyUpload {
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(upload) => upload.write(bytes).await,
+            #[cfg(feature = "sqlite")]
             Self::Sqlite(upload) => upload.write(bytes).await,
         }
     }
@@ -30,6 +41,9 @@ impl Records for AnyStore {
 
     async fn upload(&self, id: PayloadId) -> Result<AnyUpload, StoreError> {
         match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Ok(AnyUpload::Postgres(Records::upload(store, id).await?)),
+            #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => Ok(AnyUpload::Sqlite(Records::upload(store, id).await?)),
         }
     }
@@ -41,9 +55,16 @@ impl Records for AnyStore {
         replaces: Option<u64>,
     ) -> Result<Change, StoreError> {
         match (self, payload) {
+            #[cfg(feature = "postgres")]
+            (Self::Postgres(store), AnyUpload::Postgres(payload)) => {
+                Records::put(store, record, payload, replaces).await
+            }
+            #[cfg(feature = "sqlite")]
             (Self::Sqlite(store), AnyUpload::Sqlite(payload)) => {
                 Records::put(store, record, payload, replaces).await
             }
+            #[cfg(all(feature = "postgres", feature = "sqlite"))]
+            _ => Err(StoreError::Io("the upload was begun in another store".into())),
         }
     }
 

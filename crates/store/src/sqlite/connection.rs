@@ -90,16 +90,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
-            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
-            _ => Self::Io(error.to_string()),
-        }
-    }
-}
-
 /// After such a failure the connection itself is in doubt and is opened anew.
 pub(super) const fn is_grave(error: &StoreError) -> bool {
     matches!(error, StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Unknown | StoreError::ReadOnly)

@@ -12,23 +12,7 @@ use symbolon_ledger::{
 mod rows;
 
 use super::Sqlite;
-use crate::StoreError;
 use rows::Rows;
-
-impl From<StoreError> for StorageError {
-    fn from(error: StoreError) -> Self {
-        Self::new(error)
-    }
-}
-
-impl From<StoreError> for CommitError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unknown => Self::Unknown(error.into()),
-            _ => Self::NotApplied(error.into()),
-        }
-    }
-}
 
 impl LedgerStore for Sqlite {
     async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, CommitError> {

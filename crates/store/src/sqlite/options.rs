@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Sqlite;
 use super::file::Start;
-use crate::{AttachError, StoreError};
+use crate::{AttachError, CommitPoint, StoreError};
 
 /// How a database is attached; [`Sqlite::attach`] takes the defaults.
 #[derive(Clone)]
@@ -16,25 +16,6 @@ pub struct Options {
 }
 
 type Hook = dyn Fn(CommitPoint) -> Result<(), StoreError> + Send + Sync;
-
-/// The moments of a commit, in order; a test may fail, delay or die at each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CommitPoint {
-    /// A group of requests was taken from the queue.
-    Begin,
-    /// They were carried out, and nothing is on the disk.
-    Applied,
-    /// They are on the disk, and nobody knows.
-    Committed,
-    /// The guard file knows; no reply was released.
-    Guarded,
-}
-
-impl CommitPoint {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Begin, Self::Applied, Self::Committed, Self::Guarded];
-}
 
 impl Default for Options {
     fn default() -> Self {

@@ -1,6 +1,5 @@
 //! Directory, mailbox, inbox and approvals (`schema/sqlite/table.sql`).
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use rusqlite::{Connection, params};
@@ -16,17 +15,6 @@ use crate::StoreError;
 
 /// Rows that one clean-up commit removes, so that it holds nobody up for long.
 const SWEEP: usize = 512;
-
-impl From<StoreError> for TableError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Busy | StoreError::Full | StoreError::Unknown | StoreError::Io(_) => {
-                Self::retryable(error.to_string())
-            }
-            _ => Self::permanent(error.to_string()),
-        }
-    }
-}
 
 impl DirectoryStore for Sqlite {
     async fn append(&self, record: &Record) -> Result<bool, TableError> {

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use super::connection::{checkpoint, is_grave};
 use super::file::{Opened, open_whole};
 use super::guard::Guard;
-use super::options::{CommitPoint, Options};
-use crate::StoreError;
+use super::options::Options;
+use crate::{CommitPoint, StoreError};
 
 /// Jobs of one commit: enough that a sync is shared by every client there is, few enough that one commit stays in
 /// the page cache.

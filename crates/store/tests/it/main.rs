@@ -11,6 +11,7 @@
 
 mod attach;
 mod backup;
+mod cluster;
 mod commit;
 mod conformance;
 mod crash;
@@ -19,3 +20,4 @@ mod dropped;
 mod faulty;
 mod messages;
 mod place;
+mod postgres;
