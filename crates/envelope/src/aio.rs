@@ -12,6 +12,12 @@ use crate::open::Open;
 use crate::payload::{CHUNK, SEALED_CHUNK};
 use crate::seal::Seal;
 
+mod opener;
+mod sealer;
+
+pub use opener::AsyncOpener;
+pub use sealer::AsyncSealer;
+
 impl Seal<'_> {
     /// Seals what comes from `from` into `to`, and flushes. Gives the bytes of plaintext.
     ///

@@ -50,6 +50,8 @@ mod x25519;
 // The public interface is:
 #[cfg(feature = "passphrase")]
 pub use self::scrypt::ScryptKey;
+#[cfg(feature = "tokio")]
+pub use aio::{AsyncOpener, AsyncSealer};
 pub use armor::{ArmorError, ArmorReader, ArmorWriter, armor, dearmor, is_armored};
 #[cfg(feature = "std")]
 pub use armor_io::{Armor, Dearmor};

@@ -11,6 +11,7 @@
     reason = "tests may panic, and have std"
 )]
 
+mod asynchronous;
 mod custodian;
 mod faults;
 mod fuzz;

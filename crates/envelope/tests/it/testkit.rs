@@ -7,7 +7,9 @@
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::Command;
+use std::task::{Context, Poll};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,6 +17,7 @@ use symbolon_envelope::{
     AgeIdentity, ArmorError, ArmorReader, Expect, Identity, Open, OpenError, PayloadError, ScryptKey,
 };
 use symbolon_keys::Backend;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::support::{missing, skipped};
 
@@ -142,25 +145,51 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Read for Pieces<'a, I> {
     }
 }
 
-fn as_reader(case: &Case, open: &Open<'_>, size: usize) -> Outcome {
+/// The file in pieces of `size` bytes, without its armor.
+fn unarmored(case: &Case, size: usize) -> Box<dyn Read + '_> {
     let file = Pieces(pieces(&case.file, size).peekable());
-    let from: Box<dyn Read> =
-        if case.armored { Box::new(symbolon_envelope::Dearmor::new(file)) } else { Box::new(file) };
+    if case.armored { Box::new(symbolon_envelope::Dearmor::new(file)) } else { Box::new(file) }
+}
+
+fn failure(error: io::Error) -> Failure {
+    let armor = ArmorError::from_io(&error).map(Failure::Armor);
+    armor.unwrap_or_else(|| Failure::Open(OpenError::from_io(&error).unwrap()))
+}
+
+fn as_reader(case: &Case, open: &Open<'_>, size: usize) -> Outcome {
     let mut out = Vec::new();
-    let outcome = open.reader(from).and_then(|mut opener| opener.read_to_end(&mut out));
-    let failure = |error: io::Error| {
-        let armor = ArmorError::from_io(&error).map(Failure::Armor);
-        armor.unwrap_or_else(|| Failure::Open(OpenError::from_io(&error).unwrap()))
-    };
+    let outcome = open.reader(unarmored(case, size)).and_then(|mut opener| opener.read_to_end(&mut out));
     (out, outcome.map(|_| ()).map_err(failure))
 }
 
-fn asynchronous(case: &Case, open: &Open<'_>) -> Outcome {
+/// An asynchronous reader that never waits.
+struct Now<R>(R);
+
+impl<R: Read + Unpin> AsyncRead for Now<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.0.read(out.initialize_unfilled())?;
+        out.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn asynchronous(case: &Case, open: &Open<'_>, size: usize) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut out = Vec::new();
-    let outcome = runtime.block_on(open.copy_async(&mut &case.file[..], &mut out));
-    let failure = |error: io::Error| Failure::Open(OpenError::from_io(&error).unwrap());
-    (out, outcome.map(|_| ()).map_err(failure))
+    let outcome = runtime.block_on(async {
+        use tokio::io::AsyncReadExt;
+        let mut from = Now(unarmored(case, size));
+        if size == usize::MAX {
+            return open.copy_async(&mut from, &mut out).await.map(|_| ());
+        }
+        let mut reader = open.reader_async(from).await?;
+        reader.read_to_end(&mut out).await.map(|_| ())
+    });
+    (out, outcome.map_err(failure))
 }
 
 /// From the middle: opening verifies the last chunk, so nothing is released of what does not end well.
@@ -223,8 +252,10 @@ fn every_file_in_every_way() {
         check(case, "reader", &as_reader(case, &open, usize::MAX));
         check(case, "slow reader", &as_reader(case, &open, 1));
         check(case, "two threads", &as_reader(case, &open.clone().threads(2), 70_000));
+        check(case, "async", &asynchronous(case, &open, usize::MAX));
+        check(case, "async, byte by byte", &asynchronous(case, &open, 1));
+        check(case, "async, pieces of 65,553", &asynchronous(case, &open, 65_553));
         if !case.armored {
-            check(case, "async", &asynchronous(case, &open));
             check(case, "seek", &by_seeking(case, &open));
         }
         runs += 1;
