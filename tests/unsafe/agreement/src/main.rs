@@ -5,10 +5,10 @@
 //! Decisions that are public are allowed, one branch each: a shared secret is zero or not, a tag is right or not, and
 //! what the other end's static key is (canonical, of low order, the pinned one).
 
-use core::arch::asm;
 use core::hint::black_box;
 use core::time::Duration;
 
+use memcheck::{errors, make_public, make_secret, require_valgrind};
 use symbolon_agreement::hazmat::FixedRng;
 use symbolon_agreement::{Arrival, Initiator, Opened, ProfileVerifier, Responder, Suite, Terms};
 use symbolon_agreement::{MemoryProfiles, Opener, Sealer};
@@ -16,71 +16,47 @@ use symbolon_keys::{Backend, Id, NoiseSecretKey, OsRng, RootKey, Secret, UnixTim
 
 const NOW: UnixTime = UnixTime::from_secs(1000);
 
-/// A request of a program to the valgrind that runs it (its manual, "the client request mechanism"); nothing happens
-/// elsewhere.
-fn request(code: u64, address: u64, len: u64) -> u64 {
-    let arguments = [code, address, len, 0, 0, 0];
-    let mut result = 0_u64;
-    // SAFETY: the rotations of `rdi` add up to a whole turn, and `rbx` is exchanged with itself.
-    unsafe {
-        asm!(
-            "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
-            inout("rdx") result, in("rax") &arguments, in("rdi") 0_u64, options(nostack)
-        );
-    }
-    result
-}
-
-const MEMCHECK: u64 = (b'M' as u64) << 24 | (b'C' as u64) << 16;
-
-fn mark<T: ?Sized>(code: u64, value: &T) {
-    request(MEMCHECK + code, (&raw const *value).cast::<u8>() as u64, size_of_val(value) as u64);
-}
-
 fn secret_bytes<const N: usize>(byte: u8) -> [u8; N] {
     let bytes = black_box([byte; N]);
-    mark(1, &bytes);
+    make_secret(&bytes);
     bytes
 }
 
 /// What goes over the wire, or comes out for everybody to see.
 fn public<T>(value: T) -> T {
-    mark(2, &value);
+    make_public(&value);
     value
 }
 
 fn public_bytes(bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes.to_vec();
-    mark(2, &bytes[..]);
+    make_public(&bytes[..]);
     bytes
 }
 
 /// Runs a step; whether it had so many errors at most.
 fn step<T>(name: &str, backend: Backend, allowed: u64, good: &mut bool, f: impl FnOnce() -> T) -> T {
-    let before = request(0x1201, 0, 0);
+    let before = errors();
     let value = f();
-    let errors = request(0x1201, 0, 0) - before;
+    let errors = errors() - before;
     println!("{name} {backend}: {errors} errors, {allowed} allowed");
     *good &= errors <= allowed;
     value
 }
 
 fn main() {
-    if request(0x1001, 0, 0) == 0 {
-        eprintln!("not under valgrind: nothing would be found");
-        std::process::exit(2);
-    }
+    require_valgrind();
     let mut good = true;
     for &backend in Backend::ALL {
         agree(backend, &mut good);
     }
     profile(&mut good);
     // A control: a branch on a secret is seen.
-    let before = request(0x1201, 0, 0);
+    let before = errors();
     if black_box(secret_bytes::<1>(1))[0] == black_box(1) {
         black_box(());
     }
-    good &= request(0x1201, 0, 0) > before;
+    good &= errors() > before;
     std::process::exit(i32::from(!good));
 }
 

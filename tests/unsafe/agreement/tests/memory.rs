@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use symbolon_agreement::datagram::{PacketOpener, PacketSealer};
 use symbolon_agreement::net::{self, Listener, Policy};
@@ -121,6 +122,49 @@ fn a_session_over_tcp_allocates_nothing_for_a_message() {
         CALLS.get() - before
     });
     assert_eq!(counted, 0);
+}
+
+/// Ten thousand connections to an assigned port, each with something else than the claim: nothing stays of them, and
+/// whose port it is gets in.
+#[test]
+fn junk_on_an_assigned_port_costs_nothing_that_stays() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let key = NoiseSecretKey::generate(Backend::best(), &mut OsRng);
+        let server = *key.public_key();
+        let policy = Policy::default().ttl(Duration::from_secs(300));
+        let listener = Listener::bind("127.0.0.1:0", key).policy(policy).await.unwrap();
+        let mine = NoiseSecretKey::generate(Backend::best(), &mut OsRng);
+        let assigned = net::begin(listener.local_addr(), &mine, server).await.unwrap();
+        let mut claim = assigned.claim_message();
+        let mut junk = async |from: u16, to: u16| {
+            for n in from..to {
+                claim[30] = n as u8 | 1;
+                let stranger = tokio::net::TcpStream::connect(assigned.address()).await.unwrap();
+                let rubbish = [n as u8; 100];
+                stranger.try_write(if n % 4 == 0 { &claim } else { &rubbish }).ok();
+                drop(stranger);
+                while listener.strangers() > 10 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            while listener.strangers() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        junk(0, 100).await;
+        let before = BYTES.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        junk(100, 10_100).await;
+        let (after, peak) = (BYTES.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed));
+        println!("peak {} bytes, {} after 10,000 strangers", peak - before, after.saturating_sub(before));
+        assert!(peak - before < 256 * 1024, "{} bytes", peak - before);
+        assert!(after.saturating_sub(before) < 16 * 1024, "{} bytes", after - before);
+        let (client, served) = tokio::join!(assigned.connect(), listener.accept());
+        client.unwrap().send(b"hello").await.unwrap();
+        assert_eq!(served.unwrap().recv().await.unwrap().unwrap(), b"hello");
+    });
 }
 
 /// A thousand connections that say a little and wait: the listener's heap stays within what the policy allows.

@@ -4,9 +4,9 @@
 //! An outcome that is public (a tag was right or not, a shared secret was zero or not) is one branch; it is allowed to
 //! each step that has one. Valgrind emulates no AVX-512: what runs there is AVX2 or less.
 
-use core::arch::asm;
 use core::hint::black_box;
 
+use memcheck::{errors, make_public, make_secret, require_valgrind};
 use subtle::ConstantTimeEq;
 use symbolon_keys::hazmat::ChaChaPoly;
 use symbolon_keys::{
@@ -15,40 +15,11 @@ use symbolon_keys::{
 
 const LABEL: Label = Label::new("example.org/constant-time");
 
-/// A request of a program to the valgrind that runs it (its manual, "the client request mechanism"); nothing happens
-/// elsewhere.
-fn request(code: u64, address: u64, len: u64) -> u64 {
-    let arguments = [code, address, len, 0, 0, 0];
-    let mut result = 0_u64;
-    // SAFETY: the rotations of `rdi` add up to a whole turn, and `rbx` is exchanged with itself.
-    unsafe {
-        asm!(
-            "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
-            inout("rdx") result, in("rax") &arguments, in("rdi") 0_u64, options(nostack)
-        );
-    }
-    result
-}
-
-const MEMCHECK: u64 = (b'M' as u64) << 24 | (b'C' as u64) << 16;
-
-fn mark<T: ?Sized>(code: u64, value: &T) {
-    request(MEMCHECK + code, (&raw const *value).cast::<u8>() as u64, size_of_val(value) as u64);
-}
-
-fn make_secret<T: ?Sized>(value: &T) {
-    mark(1, value);
-}
-
-fn make_public<T: ?Sized>(value: &T) {
-    mark(2, value);
-}
-
 /// Runs a step; whether it had at most so many errors, or, for a control, at least one.
 fn step(name: &str, allowed: core::ops::RangeInclusive<u64>, f: impl FnOnce()) -> bool {
-    let before = request(0x1201, 0, 0);
+    let before = errors();
     f();
-    let errors = request(0x1201, 0, 0) - before;
+    let errors = errors() - before;
     println!("{name}: {errors} errors, {} to {} expected", allowed.start(), allowed.end());
     allowed.contains(&errors)
 }
@@ -60,10 +31,7 @@ fn secret<const N: usize>() -> Secret<N> {
 }
 
 fn main() {
-    if request(0x1001, 0, 0) == 0 {
-        eprintln!("not under valgrind: nothing would be found");
-        std::process::exit(2);
-    }
+    require_valgrind();
     let mut good = true;
     for &backend in Backend::ALL {
         let peer = *DhSecretKey::<Noise>::generate(backend, &mut OsRng).public_key();
