@@ -5,6 +5,7 @@
 //! many batches can share one transaction, each judged alone.
 
 mod pad;
+mod request;
 mod settle;
 mod value;
 

@@ -25,6 +25,7 @@ mod memory;
 mod pad;
 #[cfg(feature = "qkd")]
 pub mod qkd;
+mod refusal;
 pub mod sequence;
 #[cfg(feature = "std")]
 mod source;
@@ -37,7 +38,7 @@ pub mod witness;
 // The public interface is:
 pub use account::{AccountRow, Side};
 pub use amount::Amount;
-pub use batch::{Batch, Fence, Op, Outcome, Refusal, Refused};
+pub use batch::{Batch, Fence, Op, Outcome};
 pub use frame::MAX_FRAME;
 pub use id::{AccountId, BatchId, Generation, Instance, OutboxId, OwnerId, PadId, RequestId, TransferId};
 #[cfg(feature = "std")]
@@ -52,6 +53,7 @@ pub use material::{
 pub use memory::{Fault, MemoryStore, MemoryTables};
 #[cfg(feature = "std")]
 pub use pad::{Message, Pad, PadError, Policy, Provision, Remaining, Restored, Seal, WitnessLink};
+pub use refusal::{Refusal, Refused};
 pub use sequence::Rekey;
 #[cfg(feature = "std")]
 pub use source::{GeneratorSource, Physical, ReaderSource, Source, SourceError};

@@ -5,6 +5,7 @@ mod header;
 mod memory;
 pub(crate) mod new_file;
 mod registry;
+mod sink;
 mod state;
 
 use core::fmt;
@@ -13,9 +14,10 @@ use core::ops::Range;
 use symbolon_keys::{MacKey, RootKey, Secret};
 
 pub(crate) use file::writes_in_place;
-pub use file::{FileHalf, FileSink, Folder, SinglePad};
+pub use file::{FileHalf, Folder, SinglePad};
 pub use header::{Claim, PadHeader};
 pub use memory::{MemoryHalf, MemoryMaterial, MemorySink};
+pub use sink::FileSink;
 
 use crate::{Instance, PadId};
 
