@@ -153,6 +153,10 @@ async fn run(command: Command) -> Outcome<()> {
             let pad = attach(&half.pad).await?;
             let message = pad.open(&frame).await?;
             pipe.write(&message)?;
+            if pad.remaining().receive == 0 {
+                // Messages get no answers here, and the pad is not to wait for any.
+                pad.dismiss_all().await?;
+            }
             pad.detach().await?;
             Ok(())
         }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::Pad;
 use super::receiver::{Claimed, Received, Receiver};
 use crate::material::PadHalf;
-use crate::{CommitError, LedgerStore, Op, PadError, PadStatus, Remaining, RequestId};
+use crate::{CommitError, LedgerStore, Op, PadError, PadStatus, Refusal, Remaining, RequestId};
 
 /// A handle forgets old requests with every so many claims: twice as many at a time as were received since.
 const FORGET_EVERY: u32 = 512;
@@ -94,7 +94,13 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         if !receiver.is_beyond(range.start, seq) {
             self.repeated(id).await?;
         }
-        receiver.row.receivable(lane.generation, &range, seq).map_err(PadError::Refused)?;
+        if let Err(why) = receiver.row.receivable(lane.generation, &range, seq) {
+            if matches!(why, Refusal::Replayed { .. }) {
+                // The lane has gone on: whatever became of the claim, it is not to be had any more.
+                receiver.refused(id);
+            }
+            return Err(PadError::Refused(why));
+        }
         if self.status() != PadStatus::Open {
             return Err(PadError::NotOpen(self.status()));
         }

@@ -38,6 +38,24 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         Ok(())
     }
 
+    /// Gives up all requests that wait for an answer, and says how many: of messages that nobody answers, or after a
+    /// restart that lost them.
+    ///
+    /// # Errors
+    /// As [`dismiss`](Self::dismiss).
+    pub async fn dismiss_all(&self) -> Result<usize, PadError> {
+        let mut all = 0_usize;
+        loop {
+            let waiting = self.unanswered(None, Batch::MAX_OPS).await?;
+            if waiting.is_empty() {
+                return Ok(all);
+            }
+            let ids: Vec<_> = waiting.iter().map(|request| request.id).collect();
+            self.dismiss(&ids).await?;
+            all = all.saturating_add(ids.len());
+        }
+    }
+
     /// Forgets requests and their answers that need not be remembered any more, and gives how many: of a pad in use those
     /// that lie too far back ([`PadMode::max_repeat`](crate::PadMode::max_repeat)), which a handle also does by itself as
     /// it receives; of a pad that was closed all of them. Call it for those when the peer has had time to ask again.

@@ -143,3 +143,19 @@ async fn a_refund_goes_on_through_a_pad_that_could_not_pay_back() {
     let paid = journal.iter().filter(|entry| matches!(entry.event, Event::Transfer(_))).count();
     assert_eq!(paid, 3 + 2 + 1, "three payments, two refunds, one by hand");
 }
+
+#[tokio::test]
+async fn a_refund_goes_on_in_the_same_commit() {
+    // The second pad ended when its refund account was full.
+    let store = books().await;
+    let (first, second) = (sold(&store, pad(1, 2)).await, sold(&store, pad(2, 4)).await);
+    let side = Side::Debit;
+    let full = Transfer::post(TransferId::new([80; 16]), account(5), account(4), Amount::new(u128::MAX));
+    commit(&store, [Op::OpenAccount { id: account(5), side }, Op::Transfer(full)]).await;
+    commit(&store, [close(second)]).await;
+    let rest = Transfer::post(TransferId::new([81; 16]), account(4), account(5), Amount::new(u128::MAX));
+    commit(&store, [Op::Transfer(rest)]).await;
+    assert_eq!(now(&store).await, ([10, 10, 10, 0], [false, false, false, false]));
+    commit(&store, [close(first)]).await;
+    assert_eq!(now(&store).await, ([0, 0, 10, 20], [true, true, false, false]), "by way of the second");
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 
 use symbolon_ledger::material::FileHalf;
-use symbolon_ledger::{Batch, Folder, Pad, PadId, PadStatus, Policy};
+use symbolon_ledger::{Folder, Pad, PadId, PadStatus, Policy};
 use symbolon_store::AnyStore;
 use tokio::sync::Mutex;
 
@@ -92,9 +92,7 @@ impl Pads {
         let pad = Pad::attach_with(&self.store, &self.folder, id, policy).await.map_err(refused)?;
         if pad.status() == PadStatus::Open && pad.remaining().receive == 0 {
             // What asked before is answered by nobody any more, and must not keep the pad from its end.
-            let waiting = pad.unanswered(None, Batch::MAX_OPS).await.map_err(refused)?;
-            let waiting: Vec<_> = waiting.into_iter().map(|request| request.id).collect();
-            pad.dismiss(&waiting).await.map_err(refused)?;
+            pad.dismiss_all().await.map_err(refused)?;
         }
         let pad = Arc::new(Mutex::new(pad));
         if self.lock().insert(id, &pad) {
