@@ -51,21 +51,28 @@ fn id(text: &str) -> Id {
 }
 
 /// One small write: true if it was new.
-async fn remember(store: &Sqlite, n: u32) -> Result<bool, symbolon_table::StoreError> {
+pub async fn remember<S: InboxStore>(store: &S, n: u32) -> Result<bool, symbolon_table::StoreError> {
     remember_at(store, n, Epoch::FIRST).await
 }
 
-async fn remember_at(store: &Sqlite, n: u32, epoch: Epoch) -> Result<bool, symbolon_table::StoreError> {
+pub async fn remember_at<S: InboxStore>(
+    store: &S,
+    n: u32,
+    epoch: Epoch,
+) -> Result<bool, symbolon_table::StoreError> {
     let mut bytes = [0; 16];
     bytes[..4].copy_from_slice(&n.to_be_bytes());
     store.remember(&id("bob"), &id("alice"), &MessageId::from(bytes), epoch).await
 }
 
 /// A request that was made, and may have been answered.
-type Asked<T> = Pin<Box<dyn Future<Output = T>>>;
+pub type Asked<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Asks without waiting: the request is in the queue when this returns.
-fn ask<T: 'static>(store: &Sqlite, request: impl AsyncFnOnce(Sqlite) -> T + 'static) -> Asked<T> {
+pub fn ask<S: Clone + 'static, T: 'static>(
+    store: &S,
+    request: impl AsyncFnOnce(S) -> T + 'static,
+) -> Asked<T> {
     let mut asked: Asked<T> = Box::pin(request(store.clone()));
     assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     asked

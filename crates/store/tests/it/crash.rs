@@ -2,13 +2,13 @@
 //!
 //! The process says on its standard output what was acknowledged to it. After the kill the database is attached as at
 //! any start, and must hold all of that; the books must balance and the journal verify; no reserved range may have been
-//! given out twice. `SYMBOLON_KILLS` sets how many random kills there are.
-// proves L2, X2 (SQLite)
+//! given out twice. `SYMBOLON_KILLS` sets how many random kills there are. The same for PostgreSQL is in
+//! `postgres/kills.rs`.
+// proves L2, X2
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,20 +19,23 @@ use symbolon_envelope::{Change, Payload, PayloadId, Record, RecordId, Records, U
 use symbolon_keys::{Backend, Epoch, Id, OsRng, Secret, UnixTime};
 use symbolon_ledger::{
     AccountId, Amount, Batch, BatchId, Event, Fence, Generation, Head, Instance, Lease, LedgerStore, Op,
-    OwnerId, PadId, PadMode, PadRow, PadStatus, ReceiveRow, SendRow, Side, Transfer, TransferId, Verifier,
+    Outcome, OwnerId, PadId, PadMode, PadRow, PadStatus, ReceiveRow, SendRow, Side, Transfer, TransferId,
+    Verifier,
 };
-use symbolon_store::{CommitPoint, Options, Sqlite};
+use symbolon_store::{AnyStore, CommitPoint, Options, PostgresOptions, Sqlite, StoreError};
 use symbolon_table::{Deposit, Header, InboxStore, Letter, MailboxStore, MessageId, PairRoot, Quota, seal};
 
 use crate::place::Place;
 
-/// Where the killed process finds its database; without it, `child` does nothing.
+/// Where the killed process finds its database, a path or a URL; without it, `child` does nothing.
 const DATABASE: &str = "SYMBOLON_CRASH_DATABASE";
 /// The commit point at which it stops and waits to be killed, and at which commit.
 const STOP_AT: &str = "SYMBOLON_CRASH_AT";
 const PREPARE: &str = "SYMBOLON_CRASH_PREPARE";
 const VERIFY: &str = "SYMBOLON_CRASH_VERIFY";
 const SAID: &str = "SYMBOLON_CRASH_SAID";
+/// A task does not end at its first failure, but tries again.
+const GO_ON: &str = "SYMBOLON_CRASH_GO_ON";
 
 const ACCOUNTS: u8 = 8;
 const RANGE: u64 = 64;
@@ -52,7 +55,7 @@ fn id(text: &str) -> Id {
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_at_any_commit_point() {
     let place = Place::new();
-    let database = prepare(place.fresh().await).await;
+    let database = prepare_sqlite(place.fresh().await).await;
     let mut acknowledged = Acknowledged::default();
     for point in CommitPoint::ALL {
         for commit in [1, 12] {
@@ -69,15 +72,13 @@ async fn nothing_acknowledged_is_lost_at_any_commit_point() {
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_at_a_random_instant() {
     let place = Place::new();
-    let database = prepare(place.fresh().await).await;
+    let database = prepare_sqlite(place.fresh().await).await;
     let mut acknowledged = Acknowledged::default();
     let kills = env::var("SYMBOLON_KILLS").map_or(6, |kills| kills.parse().unwrap());
     for _ in 0..kills {
         let mut child = spawn(&database, None);
         let said = listen(&mut child, |_| false);
-        let mut random = [0; 1];
-        rand_fill(&mut random);
-        thread::sleep(Duration::from_millis(20 + u64::from(random[0])));
+        thread::sleep(a_while());
         kill(child);
         acknowledged.add(&said.join().unwrap());
         verify(&database, &acknowledged).await;
@@ -89,7 +90,10 @@ async fn nothing_acknowledged_is_lost_at_a_random_instant() {
 #[tokio::test]
 async fn prepared() {
     let Ok(database) = env::var(PREPARE) else { return };
-    prepare(Sqlite::provision(database).await.unwrap()).await;
+    match is_postgres(&database) {
+        true => prepare(&AnyStore::provision(&database).await.unwrap()).await,
+        false => drop(prepare_sqlite(Sqlite::provision(database).await.unwrap()).await),
+    }
 }
 
 /// For `tests/faults.sh`: verifies a database against what the process said.
@@ -100,7 +104,7 @@ async fn verified() {
     let whole = said.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let mut acknowledged = Acknowledged::default();
     acknowledged.add(&said[..whole].lines().map(Result::unwrap).collect::<Vec<_>>());
-    verify(Path::new(&database), &acknowledged).await;
+    verify(&database, &acknowledged).await;
     let Acknowledged { transfers, accepted, letters, records, reserved, .. } = acknowledged;
     let counts = [transfers.len(), accepted.len(), letters.len(), records.len(), reserved.len()];
     assert!(
@@ -114,9 +118,9 @@ async fn verified() {
 #[test]
 fn child() {
     let Ok(database) = env::var(DATABASE) else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = options().attach(database).await.unwrap();
+        let store = attach(&database).await;
         let mut tasks = vec![tokio::spawn(reserve(store.clone()))];
         for n in 0..4 {
             tasks.push(tokio::spawn(pay(store.clone(), n)));
@@ -130,20 +134,45 @@ fn child() {
     });
 }
 
-fn options() -> Options {
-    let Ok(stop) = env::var(STOP_AT) else { return Options::default() };
-    let (point, commit) = stop.split_once(' ').unwrap();
-    let point = CommitPoint::ALL.into_iter().find(|at| format!("{at:?}") == point).unwrap();
-    let left = AtomicU32::new(commit.parse().unwrap());
-    Options::default().on_commit(move |at| {
-        if at == point && left.fetch_sub(1, Ordering::SeqCst) == 1 {
+async fn attach(database: &str) -> AnyStore {
+    if is_postgres(database) {
+        let options =
+            PostgresOptions::default().upkeep(Duration::from_millis(300)).timeout(Duration::from_secs(5));
+        return options.on_commit(hook()).attach(database).await.unwrap().into();
+    }
+    Options::default().on_commit(hook()).attach(database).await.unwrap().into()
+}
+
+fn is_postgres(database: &str) -> bool {
+    database.starts_with("postgres:")
+}
+
+/// Stops at the point that the environment names, if it does.
+fn hook() -> impl Fn(CommitPoint) -> Result<(), StoreError> + Send + Sync {
+    let stop = env::var(STOP_AT).ok().map(|stop| {
+        let (point, commit) = stop.split_once(' ').unwrap();
+        let point = CommitPoint::ALL.into_iter().find(|at| format!("{at:?}") == point).unwrap();
+        (point, AtomicU32::new(commit.parse().unwrap()))
+    });
+    move |at| {
+        if stop.as_ref().is_some_and(|(point, left)| at == *point && left.fetch_sub(1, Ordering::SeqCst) == 1)
+        {
             say("stopped");
             loop {
                 thread::park();
             }
         }
         Ok(())
-    })
+    }
+}
+
+/// After a failure: whether the task ends.
+async fn ends() -> bool {
+    if env::var_os(GO_ON).is_none() {
+        return true;
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    false
 }
 
 /// One line, written whole: what is said here was acknowledged before.
@@ -153,7 +182,7 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-async fn pay(store: Sqlite, n: u8) {
+async fn pay(store: AnyStore, n: u8) {
     for round in 0_u8.. {
         let (from, to) = (round.wrapping_add(n) % ACCOUNTS, round.wrapping_mul(3) % ACCOUNTS);
         if from == to {
@@ -166,21 +195,29 @@ async fn pay(store: Sqlite, n: u8) {
             Amount::new(1),
         );
         if store.commit(Batch::new(now()).with(Op::Transfer(transfer.clone()))).await.is_err() {
-            return;
+            if ends().await {
+                return;
+            }
+            continue;
         }
         say(&format!("transfer {}", transfer.id));
     }
 }
 
-async fn accept(store: Sqlite) {
+async fn accept(store: AnyStore) {
     loop {
         let message = MessageId::generate(&mut OsRng);
-        let Ok(true) = store.remember(&id("bob"), &id("alice"), &message, Epoch::FIRST).await else { return };
+        let Ok(true) = store.remember(&id("bob"), &id("alice"), &message, Epoch::FIRST).await else {
+            if ends().await {
+                return;
+            }
+            continue;
+        };
         say(&format!("accepted {message}"));
     }
 }
 
-async fn write(store: Sqlite) {
+async fn write(store: AnyStore) {
     for round in 0_u64.. {
         let header = Header::fresh((id("alice"), Epoch::FIRST), (id("bob"), Epoch::FIRST), &mut OsRng);
         let root = PairRoot::from(Secret::generate(&mut OsRng));
@@ -193,37 +230,49 @@ async fn write(store: Sqlite) {
             sender_letters: u64::MAX,
             sender_bytes: u64::MAX,
         };
-        let Ok(Deposit::Stored(sequence)) = store.deposit(&letter, &quota).await else { return };
+        let Ok(Deposit::Stored(sequence)) = store.deposit(&letter, &quota).await else {
+            if ends().await {
+                return;
+            }
+            continue;
+        };
         say(&format!("letter {sequence}"));
         if round % 2 == 0 {
             say(&format!("taking {sequence}"));
-            let Ok(1) = store.acknowledge(&id("bob"), &[sequence]).await else { return };
-            say(&format!("taken {sequence}"));
+            match store.acknowledge(&id("bob"), &[sequence]).await {
+                Ok(1) => say(&format!("taken {sequence}")),
+                _ if ends().await => return,
+                _ => {}
+            }
         }
     }
 }
 
-async fn keep(store: Sqlite, len: usize) {
+async fn keep(store: AnyStore, len: usize) {
     loop {
-        let record = RecordId::generate(&mut OsRng);
-        let payload = PayloadId::from(*record.as_bytes());
-        let body = body(record, len);
-        let Ok(mut upload) = store.upload(payload).await else { return };
-        if upload.write(&body).await.is_err() {
-            return;
+        match keep_one(&store, len).await {
+            Some(record) => say(&format!("record {record}")),
+            None if ends().await => return,
+            None => {}
         }
-        let row = Record {
-            id: record,
-            owner: id("alice"),
-            sequence: 1,
-            server_key: 1,
-            header: vec![1],
-            payload: Payload { id: payload, len: len as u64, digest: [0; 32] },
-            stored: now(),
-        };
-        let Ok(Change::Done) = Records::put(&store, row, upload, None).await else { return };
-        say(&format!("record {record}"));
     }
+}
+
+async fn keep_one(store: &AnyStore, len: usize) -> Option<RecordId> {
+    let record = RecordId::generate(&mut OsRng);
+    let payload = PayloadId::from(*record.as_bytes());
+    let mut upload = store.upload(payload).await.ok()?;
+    upload.write(&body(record, len)).await.ok()?;
+    let row = Record {
+        id: record,
+        owner: id("alice"),
+        sequence: 1,
+        server_key: 1,
+        header: vec![1],
+        payload: Payload { id: payload, len: len as u64, digest: [0; 32] },
+        stored: now(),
+    };
+    matches!(Records::put(store, row, upload, None).await, Ok(Change::Done)).then_some(record)
 }
 
 fn body(record: RecordId, len: usize) -> Vec<u8> {
@@ -231,7 +280,22 @@ fn body(record: RecordId, len: usize) -> Vec<u8> {
 }
 
 /// Takes the pad over and reserves range after range, as an owner does before it sends.
-async fn reserve(store: Sqlite) {
+async fn reserve(store: AnyStore) {
+    loop {
+        if let Some((fence, row)) = take_over(&store).await {
+            let mut from = row.send.reserved;
+            while reserve_one(&store, fence, row.send.generation, from).await {
+                say(&format!("reserved {from}"));
+                from += RANGE;
+            }
+        }
+        if ends().await {
+            return;
+        }
+    }
+}
+
+async fn take_over(store: &AnyStore) -> Option<(Fence, PadRow)> {
     let attach = Op::Attach {
         pad: pad().id,
         instance: pad().instance,
@@ -239,20 +303,15 @@ async fn reserve(store: Sqlite) {
         until: now(),
         takeover: true,
     };
-    store.commit(Batch::new(now()).with(attach)).await.unwrap();
-    let row = store.pad(pad().id).await.unwrap().unwrap();
-    let fence = Fence { pad: row.id, epoch: row.lease.epoch };
-    let mut from = row.send.reserved;
-    loop {
-        let to = from + RANGE;
-        let batch = BatchId::generate(&mut OsRng);
-        let op = Op::Reserve { fence, generation: row.send.generation, from, to, batch };
-        if store.commit(Batch::new(now()).with(op)).await.is_err() {
-            return;
-        }
-        say(&format!("reserved {from}"));
-        from = to;
-    }
+    let outcomes = store.commit(Batch::new(now()).with(attach)).await.ok()?;
+    let Some(Outcome::Attached(row)) = outcomes.into_iter().next() else { panic!("attached") };
+    Some((Fence { pad: row.id, epoch: row.lease.epoch }, *row))
+}
+
+async fn reserve_one(store: &AnyStore, fence: Fence, generation: Generation, from: u64) -> bool {
+    let batch = BatchId::generate(&mut OsRng);
+    let op = Op::Reserve { fence, generation, from, to: from + RANGE, batch };
+    store.commit(Batch::new(now()).with(op)).await.is_ok()
 }
 
 fn pad() -> PadRow {
@@ -281,8 +340,15 @@ fn pad() -> PadRow {
     }
 }
 
-/// A database with accounts that can pay each other, and a pad.
-async fn prepare(store: Sqlite) -> PathBuf {
+async fn prepare_sqlite(store: Sqlite) -> String {
+    let path = store.path().to_str().unwrap().to_owned();
+    prepare(&store.clone().into()).await;
+    store.close().await;
+    path
+}
+
+/// Accounts that can pay each other, and a pad.
+pub async fn prepare(store: &AnyStore) {
     let mut batch = Batch::new(now()).with(Op::OpenAccount { id: account(99), side: Side::Debit });
     for n in 1..=ACCOUNTS {
         batch.push(Op::OpenAccount { id: account(n), side: Side::Credit });
@@ -291,12 +357,9 @@ async fn prepare(store: Sqlite) -> PathBuf {
         batch.push(Op::Transfer(funds));
     }
     store.commit(batch.with(Op::Provision(pad()))).await.unwrap();
-    let path = store.path().to_path_buf();
-    store.close().await;
-    path
 }
 
-fn spawn(database: &Path, stop_at: Option<&str>) -> Child {
+pub fn spawn(database: &str, stop_at: Option<&str>) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "crash::child", "--nocapture"]).env(DATABASE, database).stdout(Stdio::piped());
     command.envs(stop_at.map(|stop| (STOP_AT, stop)));
@@ -304,7 +367,7 @@ fn spawn(database: &Path, stop_at: Option<&str>) -> Child {
 }
 
 /// Collects what the process says until it is dead; returns when `until` has come, or it has begun to work.
-fn listen(
+pub fn listen(
     child: &mut Child,
     until: impl Fn(&str) -> bool + Send + 'static,
 ) -> thread::JoinHandle<Vec<String>> {
@@ -327,24 +390,24 @@ fn listen(
     listener
 }
 
-fn kill(mut child: Child) {
+pub fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[derive(Default)]
-struct Acknowledged {
-    transfers: BTreeSet<TransferId>,
+pub struct Acknowledged {
+    pub transfers: BTreeSet<TransferId>,
     accepted: BTreeSet<MessageId>,
     letters: BTreeSet<u64>,
     taking: BTreeSet<u64>,
     taken: BTreeSet<u64>,
     records: BTreeSet<RecordId>,
-    reserved: BTreeSet<u64>,
+    pub reserved: BTreeSet<u64>,
 }
 
 impl Acknowledged {
-    fn add(&mut self, said: &[String]) {
+    pub fn add(&mut self, said: &[String]) {
         fn parse<T: FromStr<Err: core::fmt::Debug>>(text: &str) -> T {
             text.parse().unwrap()
         }
@@ -365,10 +428,13 @@ impl Acknowledged {
     }
 }
 
-async fn verify(database: &Path, acknowledged: &Acknowledged) {
+pub async fn verify(database: &str, acknowledged: &Acknowledged) {
+    let url = if is_postgres(database) { database.to_owned() } else { format!("sqlite:{database}") };
     let store =
-        Sqlite::attach(database).await.expect("a killed process leaves a database that can be attached");
-    store.check().await.unwrap();
+        AnyStore::attach(&url).await.expect("a killed process leaves a database that can be attached");
+    if let AnyStore::Sqlite(store) = &store {
+        store.check().await.unwrap();
+    }
     verify_books(&store).await;
     for transfer in &acknowledged.transfers {
         assert!(store.transfer(*transfer).await.unwrap().is_some(), "transfer {transfer} was lost");
@@ -399,7 +465,7 @@ async fn verify(database: &Path, acknowledged: &Acknowledged) {
 }
 
 /// The journal verifies, and the balances are what its transfers come to.
-async fn verify_books(store: &Sqlite) {
+async fn verify_books(store: &AnyStore) {
     let (mut verifier, mut balances) = (Verifier::from(Head::default()), BTreeMap::<AccountId, i128>::new());
     loop {
         let entries = store.journal(None, verifier.head().entries, 1000).await.unwrap();
@@ -425,6 +491,8 @@ async fn verify_books(store: &Sqlite) {
     assert_eq!(balances.values().sum::<i128>(), 0);
 }
 
-fn rand_fill(bytes: &mut [u8; 1]) {
-    bytes[0] = MessageId::generate(&mut OsRng).as_bytes()[0];
+/// Between 20 and 275 milliseconds.
+pub fn a_while() -> Duration {
+    let [random, ..] = *MessageId::generate(&mut OsRng).as_bytes();
+    Duration::from_millis(20 + u64::from(random))
 }
