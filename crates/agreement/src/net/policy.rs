@@ -60,12 +60,18 @@ pub(super) enum Ports {
 
 impl Policy {
     /// `ports` listening ports, drawn at random and replaced from time to time; every assignment gets one of them.
+    ///
+    /// The ports are shared: an assignment may name one that others wait for, too. What belongs to a client is its ticket,
+    /// by which claims are told apart, and the handshake that its path proof comes from; a port by itself gives nothing.
     pub const fn pool(ports: usize) -> Self {
         Self::with(Ports::Pool(ports))
     }
 
     /// A port of its own for each session, at most `ports` at a time; for suites whose first message proves the
     /// initiator. Sessions beyond that stay on the connection of the first message.
+    ///
+    /// Nobody else is assigned such a port while it is open, that is until the ticket is used or has expired, nor for the
+    /// time of [`Self::quarantine`] after that.
     pub const fn per_session(ports: usize) -> Self {
         Self::with(Ports::PerSession(ports))
     }

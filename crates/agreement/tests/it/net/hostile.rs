@@ -8,7 +8,7 @@ use symbolon_agreement::net::{
     self, BindError, ConnectError, Connector, Deadlines, Listener, Policy, Session, SessionError, Stage,
 };
 use symbolon_agreement::{AgreementError, Initiator, RecordError, Suite, TicketLimits};
-use symbolon_keys::NoisePublicKey;
+use symbolon_keys::{NoisePublicKey, OsRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -208,6 +208,34 @@ async fn all_ports_taken() {
     // Whoever leaves before the claim leaves no ticket behind.
     drop(net::begin(listener.local_addr(), &key(), server).await.unwrap());
     until(|| listener.pending() == 0).await;
+}
+
+/// A first message that proves its initiator, recorded and sent again: it gets neither an answer nor a port.
+#[tokio::test]
+async fn a_replayed_first_message_is_not_answered() {
+    // proves A9
+    let responder = key();
+    let server = *responder.public_key();
+    let listener = Listener::bind("127.0.0.1:0", responder)
+        .policy(Policy::per_session(4).ttl(Duration::from_secs(1)))
+        .suites(&[Suite::IK_HYBRID])
+        .await
+        .unwrap();
+    let my_key = key();
+    let mut i = Initiator::ik(&my_key).expect(server).start(&mut OsRng).unwrap();
+    let first = async || {
+        let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+        stream.write_all(&i.message()).await.unwrap();
+        stream
+    };
+    let mut answer = Vec::new();
+    first().await.read_to_end(&mut answer).await.unwrap();
+    for _ in 0..3 {
+        hangs_up(first().await).await;
+    }
+    assert_eq!((listener.pending(), listener.ports().len()), (1, 1));
+    let (_, to) = i.receive(&answer[3..]).unwrap().claim().unwrap();
+    assert!(listener.ports().contains(&to.port().unwrap().get()), "the owner's answer still holds");
 }
 
 /// A host that forwards its well-known port and no other: as if a firewall stood before the assigned ones.
