@@ -42,6 +42,38 @@ async fn a_round_confirms_what_is_stale_with_one_question() {
     assert_eq!(reads(&world.table(&changed), &message).await.unwrap(), b"new");
 }
 
+/// For the keys of a peer that the table does not use itself: the newest record, by the same policy.
+#[tokio::test]
+async fn a_record_is_that_which_the_table_trusts() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let careful = |on_change| {
+        let mut policy = Policy::default();
+        policy.on_change = on_change;
+        world.table_with(&alice, policy)
+    };
+    let (trusting, asking) = (careful(OnChange::Accept), careful(OnChange::AskFirst));
+    for table in [&trusting, &asking] {
+        assert_eq!(table.record(&bob.id).await.unwrap(), bob.record, "also of one it never met");
+        assert_eq!(table.record(&id("nobody")).await, Err(TableError::UnknownPeer(id("nobody"))));
+        assert_eq!(table.record(&alice.id).await, Err(TableError::OwnId));
+    }
+    // Changed a moment ago: nothing is stale, and the change is seen.
+    let newer = world.change(&bob).await;
+    assert_eq!(trusting.record(&bob.id).await.unwrap(), newer.record);
+    assert_eq!(trusting.head(&bob.id), Some(newer.record.hash()));
+    assert!(matches!(asking.record(&bob.id).await, Err(TableError::KeyChanged { .. })));
+    assert!(matches!(asking.record(&bob.id).await, Err(TableError::KeyChanged { .. })));
+    assert!(asking.approve(&bob.id, &newer.record.hash()).await.unwrap());
+    assert_eq!(asking.record(&bob.id).await.unwrap(), newer.record);
+    // It is not told from memory: a key may have been given up since.
+    world.down(true);
+    assert!(matches!(trusting.record(&bob.id).await, Err(TableError::Unavailable(_))));
+    world.down(false);
+    world.set(crate::fixture::LATER);
+    assert_eq!(trusting.record(&bob.id).await, Err(TableError::Expired(bob.id)));
+}
+
 #[tokio::test]
 async fn a_round_with_the_directory_down_changes_nothing() {
     let world = World::new();
