@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # What needs `unsafe` to be seen (tests/unsafe): secrets are gone from freed memory, a forked generator gives other
-# bytes, a message takes nothing from the heap, and no branch or place in memory depends on a secret. The last needs
+# bytes, a message takes nothing from the heap, a stream of any length the same, and no branch or place in memory depends on a secret. The last needs
 # valgrind; CI sets SYMBOLON_REQUIRE_VALGRIND=1. Uses CARGO_TARGET_DIR if it is set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 workspace=(--manifest-path tests/unsafe/Cargo.toml)
-for package in agreement process table wiping; do
+for package in agreement envelope process table wiping; do
     cargo test -q "${workspace[@]}" -p "$package"
 done
 

@@ -13,6 +13,7 @@
 
 mod asynchronous;
 mod custodian;
+mod differential;
 mod faults;
 mod fuzz;
 mod hostile;
