@@ -57,6 +57,8 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
     flags=(-Z build-std=core,alloc)
 fi
 
-cargo build "${flags[@]}" --release --lib --target "$target" --target-dir "$folder/target" \
-    --no-default-features -p symbolon-envelope
+# That it builds is all that is asked here: nothing is optimised.
+cargo build -q "${flags[@]}" --config 'profile.dev.package."*".opt-level=0' \
+    --config 'profile.dev.package.symbolon-keys.opt-level=0' --lib --target "$target" \
+    --target-dir "$folder/target" --no-default-features -p symbolon-envelope
 echo "-- symbolon-envelope: builds for $target"

@@ -302,7 +302,9 @@ impl fmt::Display for CustodianError {
             Self::NoSuchRecord => f.write_str("there is no such record for this user"),
             Self::Conflict(Some(sequence)) => write!(f, "the record is at version {sequence}: read it again"),
             Self::Conflict(None) => f.write_str("the record is gone, or not this user's"),
-            Self::Outdated => f.write_str("the server key was replaced at the same time: do it again"),
+            Self::Outdated => {
+                f.write_str("the server key was replaced by a newer one: do it again, with the newest ring")
+            }
             Self::Gone => f.write_str("the payload was replaced or deleted: ask for the record again"),
             Self::TooLarge => f.write_str("the document is too large to be processed"),
             Self::Open(error) => error.fmt(f),

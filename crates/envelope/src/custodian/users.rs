@@ -111,8 +111,9 @@ impl<R: Records, U: UserKeyStore> Custodian<R, U> {
     /// Destroys a user's key, so that whatever is under it is noise, deletes the user's records, and takes back what
     /// the user was granted, so that whoever has the name next finds nothing.
     ///
-    /// The key goes first: interrupted, the user is erased, and a repetition deletes the rest. What backups still hold,
-    /// `docs/revocation.md` says.
+    /// The key goes first: interrupted, the user is erased, and a repetition deletes the rest. A repetition is due, too, if
+    /// the process dies soon after: a record of the user that was being stored may have come later, and whoever stored it
+    /// did not live to take it back. What backups still hold, `docs/revocation.md` says.
     ///
     /// # Errors
     /// The stores'.

@@ -171,7 +171,8 @@ fn alter(file: &mut Vec<u8>, rng: &mut impl CryptoRng) -> &'static str {
             "one carriage return"
         }
         6 => {
-            let text = file.iter().flat_map(|byte| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] });
+            let text =
+                file.iter().flat_map(|byte| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] });
             *file = text.collect();
             "carriage returns"
         }

@@ -1,13 +1,17 @@
 //! Both ways against the program `age`, if it is installed: otherwise the test prints `SKIPPED`, and fails if
 //! `SYMBOLON_REQUIRE_AGE=1`.
 //!
-//! Passphrases need a terminal there; the test kit covers them. Sizes go up to 1 GiB with `SYMBOLON_AGE_LARGE=1`.
+//! Passphrases need a terminal there, which the program `script` gives it. `SYMBOLON_AGE_LARGE` adds a size in bytes.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use symbolon_envelope::{AgeIdentity, Armor, CHUNK, Dearmor, HybridSecretKey, Open, Seal};
+use symbolon_envelope::{
+    AgeIdentity, Armor, CHUNK, Dearmor, Expect, HybridSecretKey, Open, ScryptKey, Seal, armor, dearmor, open,
+    seal,
+};
 use symbolon_keys::{AgeSecretKey, Backend, OsRng};
 
 use crate::support::{bytes, missing, skipped};
@@ -35,7 +39,7 @@ fn the_age_program_reads_ours_and_we_read_its() {
             skipped("this `age` does not know post-quantum recipients");
             continue;
         }
-        let large = std::env::var_os("SYMBOLON_AGE_LARGE").map(|_| 1 << 30);
+        let large = std::env::var("SYMBOLON_AGE_LARGE").ok().map(|len| len.parse().unwrap());
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 1_000_000].into_iter().chain(large) {
             both_ways(folder, &identity, &recipient, size, false);
             both_ways(folder, &identity, &recipient, size, true);
@@ -43,6 +47,40 @@ fn the_age_program_reads_ours_and_we_read_its() {
         tried += 1;
     }
     assert!(tried > 0);
+}
+
+/// Runs a command on a terminal, and types lines into it.
+fn typing(folder: &Path, command: &str, lines: &str) -> bool {
+    let mut script = Command::new("script");
+    script.args(["-qec", command, "/dev/null"]).current_dir(folder);
+    let Ok(mut child) = script.stdin(Stdio::piped()).stdout(Stdio::null()).spawn() else { return false };
+    child.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait().unwrap().success()
+}
+
+#[test]
+fn the_age_program_and_ours_take_the_same_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    if !run("age", folder, &["--version"]) {
+        return missing("the program `age`", "SYMBOLON_REQUIRE_AGE");
+    }
+    if !typing(folder, "true", "") {
+        return skipped("passphrases: the program `script` is not to be had");
+    }
+    let (key, plain) = (ScryptKey::new("correct horse"), bytes(CHUNK + 1));
+    fs::write(folder.join("plain"), &plain).unwrap();
+    assert!(typing(folder, "age -p -a -o theirs plain", "correct horse\ncorrect horse\n"));
+    let theirs = dearmor(&fs::read(folder.join("theirs")).unwrap()).unwrap();
+    assert!(open(&key, Expect::absent(), &theirs).unwrap().plaintext() == plain);
+
+    let ours = seal(&[&key], &plain).unwrap();
+    for ours in [ours.clone(), armor(&ours).into_bytes()] {
+        fs::write(folder.join("ours"), ours).unwrap();
+        let _ = fs::remove_file(folder.join("opened"));
+        assert!(typing(folder, "age -d -o opened ours", "correct horse\n"));
+        assert!(fs::read(folder.join("opened")).unwrap() == plain);
+    }
 }
 
 fn both_ways(folder: &Path, identity: &AgeIdentity, recipient: &str, size: usize, armored: bool) {

@@ -49,6 +49,6 @@ the key is of another kind than the one that belongs here
 the ring of server keys lacks keys that are in use
 the record is at version 7: read it again
 there is no such record for this user
-the server key was replaced at the same time: do it again";
+the server key was replaced by a newer one: do it again, with the newest ring";
     assert_eq!(said.join("\n"), expected);
 }
