@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What needs `unsafe` to be seen (tests/unsafe): secrets are gone from freed memory, a forked generator gives other
-# bytes, a message takes nothing from the heap, a stream of any length the same, and no branch or place in memory depends on a secret. The last needs
-# valgrind; CI sets SYMBOLON_REQUIRE_VALGRIND=1. Uses CARGO_TARGET_DIR if it is set.
+# bytes, a message takes nothing from the heap, a stream of any length the same, and no branch or place in memory
+# depends on a secret. The last needs valgrind; CI sets SYMBOLON_REQUIRE_VALGRIND=1. Uses CARGO_TARGET_DIR if it is set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 workspace=(--manifest-path tests/unsafe/Cargo.toml)
