@@ -73,6 +73,17 @@ fn a_changed_second_message_changes_nothing() {
         let mut i = world.initiator(suite).start(&mut OsRng).unwrap();
         let received = world.responder.receive(i.body(), None).unwrap();
         let (m2, mut ticket) = received.answer(Terms::new().port(40_123), NOW, &mut OsRng).unwrap();
+        // Its own message, turned round, and that of another session.
+        let own = i.body();
+        // Behind the hello and the length of m1: version, suite, so many suites offered.
+        let m1 = &own[4 + 2 * usize::from(own[3]) + 2..];
+        let reflected = [own.to_vec(), m1.to_vec()];
+        let other = world.initiator(suite).start(&mut OsRng).unwrap();
+        let foreign = world.responder.receive(other.body(), None).unwrap();
+        let (foreign, _) = foreign.answer(Terms::new().port(40_123), NOW, &mut OsRng).unwrap();
+        for bad in reflected.iter().chain([&foreign]) {
+            assert_eq!(i.receive(bad).unwrap_err(), AgreementError::Rejected, "{suite}");
+        }
         // Hybrid ones in steps: `noise` changes every byte of them.
         let step = if suite.is_hybrid() { 37 } else { 1 };
         for bad in tampered(&m2).iter().step_by(step) {
