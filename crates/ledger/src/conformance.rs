@@ -46,6 +46,7 @@ pub async fn suite<S: LedgerStore>(fresh: impl AsyncFn() -> S, reopen: impl Asyn
     pads::answers(fresh().await, &reopen).await;
     pads::unanswered(fresh().await, &reopen).await;
     pads::forgetting(fresh().await, &reopen).await;
+    pads::forgetting_much(fresh().await).await;
     pads::witness(fresh().await, &reopen).await;
     pads::recovery(fresh().await, &reopen).await;
     pads::reopening(fresh().await, &reopen).await;

@@ -247,16 +247,25 @@ pub(super) async fn forgetting<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S
     assert_eq!(commit(&store, [forget()]).await, forgotten(4));
     let store = reopen(store).await;
     assert_eq!(commit(&store, [forget()]).await, forgotten(0));
+    // What the same batch answered goes as well.
     assert_eq!(store.unanswered(keys.id, None, 9).await.unwrap().len(), 2);
-    // No more at once than one step may.
-    let many = pad_row(4);
-    commit(&store, [Op::Provision(many.clone())]).await;
-    let fence = attach(&store, &many, 1).await;
+    let last = Op::Answer { fence: sequence, request: request(4), frame: [4].to_vec() };
+    let end = Op::Close { fence: sequence, status: PadStatus::PadSpent };
+    let outcomes = commit(&store, [last, end, Op::Forget { fence: sequence }]).await;
+    assert_eq!(outcomes[2..3], forgotten(2));
+    assert_eq!(store.request(keys.id, request(4)).await.unwrap(), None);
+}
+
+/// No more at once than one step may.
+pub(super) async fn forgetting_much<S: LedgerStore>(store: S) {
+    let row = pad_row(1);
+    commit(&store, [Op::Provision(row.clone())]).await;
+    let fence = attach(&store, &row, 1).await;
     let ids = (1..=1500_u64).map(|place| {
         let request = RequestId::from(u128::from(place).to_be_bytes());
         Op::Claim {
             fence,
-            generation: many.receive.generation,
+            generation: row.receive.generation,
             from: place,
             to: place + 1,
             seq: None,
@@ -269,7 +278,7 @@ pub(super) async fn forgetting<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S
     }
     commit(&store, [Op::Close { fence, status: PadStatus::Closed }]).await;
     for requests in [Batch::MAX_FORGOTTEN, 1500 - Batch::MAX_FORGOTTEN, 0] {
-        assert_eq!(commit(&store, [Op::Forget { fence }]).await, forgotten(requests));
+        assert_eq!(commit(&store, [Op::Forget { fence }]).await, [Outcome::Forgotten { requests }]);
     }
 }
 

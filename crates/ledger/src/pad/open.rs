@@ -59,7 +59,8 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         self.open_with(frame, []).await
     }
 
-    /// As [`open`](Self::open); `steps` are committed together with the claim.
+    /// As [`open`](Self::open); `steps` are committed together with the claim. Of a frame that was in doubt, those stand
+    /// that were given with the attempt which was applied.
     ///
     /// # Errors
     /// As [`open`](Self::open), and the refusals of the steps.

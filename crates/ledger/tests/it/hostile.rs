@@ -9,7 +9,7 @@ use symbolon_ledger::sequence::KeyFrame;
 use symbolon_ledger::witness::{Body, OwnerSession, Reserved, WitnessSession};
 use symbolon_ledger::{
     Amount, Batch, BatchId, Event, Fault, Generation, LedgerStore, MemoryStore, Op, OutboxEntry, OutboxId,
-    PadError, PadMode, PadStatus, Policy, Transfer, TransferId,
+    PadError, PadMode, PadStatus, Policy, Rekey, Transfer, TransferId,
 };
 
 use crate::world::{CASH, INCOME, Link, MemoryPad, Terms, USER, World, emitted};
@@ -59,6 +59,31 @@ async fn an_earlier_ack_of_the_session_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_state_from_before_an_ack_is_dropped() {
+    let world = witnessed(PadMode::PadOverAead).await;
+    let (server, user) = world.attach().await;
+    // The first reservation is durable, and its Ceiling lost.
+    let mut sent = 0;
+    let lose = move |message, answer: bool| {
+        sent += usize::from(!answer);
+        (answer || sent != 2).then_some(message)
+    };
+    user.secure(&mut Link::through(&server, lose), 1).await.unwrap_err();
+    // Now it is acknowledged, and the second gets the State that the session began with.
+    let mut answers = Vec::<Vec<u8>>::new();
+    let replay = |message: Vec<u8>, answer| {
+        if answer {
+            answers.push(message.clone());
+        }
+        Some(if answer && answers.len() == 3 { answers[0][17..].to_vec() } else { message })
+    };
+    let secured = user.secure(&mut Link::through(&server, replay), 20_000).await;
+    assert_eq!(answers.len(), 3);
+    assert!(matches!(secured, Err(PadError::Rejected)), "{secured:?}");
+    assert_eq!(user.status(), PadStatus::Open, "nobody without the key halts a lane");
+}
+
+#[tokio::test]
 async fn what_was_received_before_a_restore_is_not_received_after_its_recovery() {
     let world = witnessed(PadMode::PadOverAead).await;
     let (server, user) = world.attach().await;
@@ -92,6 +117,15 @@ async fn no_session_key_survives_a_recovery() {
     let user = MemoryPad::recover(store, material, world.id, policy, link).await.unwrap();
     let opened = user.open(&two).await;
     assert!(opened.is_err(), "under a key from before: {opened:?}");
+    // The first key that nobody had acknowledged is a new one.
+    for _ in 1..16 {
+        server.connect(Rekey::per_connection()).await;
+        server.seal(b"lost").commit().await.unwrap();
+    }
+    server.connect(Rekey::per_connection()).await;
+    server.secure(&mut Link::to(&user), 1).await.unwrap();
+    let on = server.seal(b"on").commit().await.unwrap();
+    assert_eq!(*user.open(&on).await.unwrap(), *b"on");
 }
 
 #[tokio::test]

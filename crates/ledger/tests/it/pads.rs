@@ -377,6 +377,28 @@ async fn a_crash_between_reserving_and_sending() {
 }
 
 #[tokio::test]
+async fn a_thousand_pads_at_once() {
+    let (server, user) = (End::default(), End::default());
+    let mut pads = Vec::new();
+    for _ in 0..1000 {
+        let issue = Issue::new(4096).mode(PadMode::PadOnly).unwitnessed();
+        let source = symbolon_ledger::GeneratorSource::os();
+        let id = issue.run(source, &mut server.material.sink(), &mut user.material.sink()).unwrap();
+        for end in [&server, &user] {
+            Pad::provision(&end.store, &end.material, Provision::new(id)).await.unwrap();
+        }
+        pads.push((server.attach(id).await.unwrap(), user.attach(id).await.unwrap()));
+    }
+    for round in 0..2_u8 {
+        for (server, user) in &pads {
+            let frame = emitted(user.seal(&[round]).commit().await.unwrap());
+            assert_eq!(*server.open(&frame).await.unwrap(), [round]);
+        }
+    }
+    assert_eq!(server.store.pads(None, 9999).await.unwrap().len(), 1000);
+}
+
+#[tokio::test]
 async fn an_abandoned_call_changes_nothing_that_matters() {
     let world = World::new(Terms::default()).await;
     let (server, user) = world.attach().await;

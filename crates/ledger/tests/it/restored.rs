@@ -1,6 +1,8 @@
 //! A ledger restored from any moment, beside a pad file that was not: nothing goes on below what was released.
 
-use symbolon_ledger::{MemoryStore, PadError, PadMode, PadRow, PadStatus, Policy, Remaining, Restored};
+use symbolon_ledger::{
+    MemoryStore, PadError, PadMode, PadRow, PadStatus, Policy, Refusal, Remaining, Restored,
+};
 
 use crate::world::{End, MemoryPad, Terms, World, emitted};
 
@@ -60,6 +62,31 @@ async fn nothing_goes_on_below_what_was_released() {
             assert_eq!(old.attach_with(world.id, policy).await.unwrap().status(), PadStatus::Open);
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_received_below_what_was_destroyed() {
+    let world = World::new(Terms::default()).await;
+    let (server, user) = world.attach().await;
+    let backup = world.user.store.backup();
+    let mut frames = Vec::new();
+    for n in 0..5 {
+        frames.push(emitted(server.seal(&[n]).commit().await.unwrap()));
+        user.open(&frames[usize::from(n)]).await.unwrap();
+    }
+    user.detach().await.unwrap();
+    halted(&backup);
+    let old = End { store: backup, ..world.user.clone() };
+    let vouched = Restored::Untouched { send: 0, receive: 0 };
+    let (store, material) = (&old.store, &old.material);
+    let user = MemoryPad::attach_after_restore(store, material, world.id, Policy::default(), vouched);
+    let user = user.await.unwrap();
+    for frame in &frames {
+        let again = user.open(frame).await;
+        assert!(matches!(again, Err(PadError::Refused(Refusal::Replayed { .. }))), "{again:?}");
+    }
+    drop(user);
+    old.attach(world.id).await.expect("the ledger is no longer behind");
 }
 
 #[tokio::test]

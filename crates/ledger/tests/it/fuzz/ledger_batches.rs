@@ -54,7 +54,7 @@ fn op([kind, a, b, c, d, e]: [u8; 6]) -> Op {
     let (from, to) = (u64::from(c) * 8, u64::from(d) * 8);
     let hold = Transfer::hold(transfer(b), account(c), account(e), amount);
     let (generation, batch) = ([e % 2; 16].into(), [c; 16].into());
-    match kind % 18 {
+    match kind % 21 {
         0 => Op::OpenAccount { id: account(a), side: if a % 5 == 0 { Side::Debit } else { Side::Credit } },
         1 | 2 => Op::Transfer(Transfer::post(transfer(a), account(b), account(c), amount)),
         3 => Op::Transfer(Transfer { id: transfer(a), ..hold }.expiring(UnixTime::from_secs(e.into()))),
@@ -77,7 +77,10 @@ fn op([kind, a, b, c, d, e]: [u8; 6]) -> Op {
         14 => Op::Close { fence, status: PadStatus::from_code(c % 7).unwrap_or(PadStatus::Closed) },
         15 => Op::Recover { fence, generation, instance: [9; 16].into(), ceiling: from, reserved: to, batch },
         16 => Op::Adopt { fence, old: [c % 2; 16].into(), new: generation, from: to },
-        _ => Op::Resync { fence, position: to },
+        17 => Op::Resync { fence, position: to },
+        18 => Op::Reopen { fence },
+        19 => Op::Dismiss { fence, request: [c; 16].into() },
+        _ => Op::Forget { fence },
     }
 }
 
