@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use symbolon::keys::OsRng;
 use symbolon::ledger::{self, AccountRow, Amount, LedgerStore, PadId, PadRow};
-use symbolon::{Calculate, Client, ClientError, PadError, Purchase, Refusal, RefusalCode, Voucher};
+use symbolon::{Calculate, Client, PadError, Purchase, RefusalCode, Voucher};
 
 use crate::Failure;
 use crate::pads::{Under, attached};
@@ -146,17 +146,11 @@ pub(crate) async fn exhaust(request: impl AsyncFn() -> Result<(), PadError>) -> 
     }
 }
 
-/// Whether it says that value or pad have come to their end, at this end or at the server, which also says so instead of
-/// witnessing another reservation.
+/// Whether it says that value or pad have come to their end, at this end or at the server.
 pub(crate) fn is_exhausted(error: &PadError) -> bool {
-    let by_server = |refusal: &Refusal| refusal.code() == RefusalCode::Exhausted;
     match error {
         PadError::Pad(ledger::PadError::Exhausted { .. } | ledger::PadError::NotOpen(_)) => true,
-        PadError::Pad(ledger::PadError::Link(error)) => matches!(
-            error.get_ref().and_then(|error| error.downcast_ref()),
-            Some(ClientError::Refused(refusal)) if by_server(refusal)
-        ),
-        other => other.refusal().is_some_and(by_server),
+        other => other.refusal().is_some_and(|refusal| refusal.code() == RefusalCode::Exhausted),
     }
 }
 

@@ -119,7 +119,12 @@ impl Clerk {
                 ))
             }
             ["backup", to] => place::back_up(place, store, Path::new(to)).await,
-            ["status"] => Ok(format!("serving {}", operator.realm())),
+            ["status"] => {
+                let health = operator.health().await?;
+                let (sessions, requests, pads) = (health.sessions, health.requests, health.pads);
+                let load = format!("sessions {sessions}\nrequests {requests}\npads {pads}");
+                Ok(format!("serving {}\n{load}\nstore answers in {:?}", operator.realm(), health.store))
+            }
             _ => Err("the server does not understand: is it of another release?".into()),
         }
     }

@@ -18,6 +18,7 @@ mod follow;
 mod link;
 mod mail;
 mod pads;
+mod purchase;
 
 pub use approvals::{Asked, Order, OrderReply};
 pub use directory::RemoteDirectory;
@@ -77,7 +78,7 @@ impl Client {
     }
 
     /// How long the server may take for each answer, and each piece of one: 90 seconds if nothing is said. After that the
-    /// request fails with [`ClientError::TimedOut`]. What is [pushed](Pushed::next) has no deadline.
+    /// request fails with [`ClientError::TimedOut`]. What is [pushed](Pushed::next) may take longer.
     pub async fn set_deadline(&self, answer: Duration) {
         self.link.set_patience(answer).await;
     }

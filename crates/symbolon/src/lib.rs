@@ -18,8 +18,8 @@ pub use client::{
 };
 pub use folder::{FolderError, ServerFolder};
 pub use protocol::{Refusal, RefusalCode};
-pub use server::{Books, Operator, OperatorError, Server, ServerBuilder, ServerError};
-pub use service::{Ask, Courier, Performed, Process, Service, ServiceError};
+pub use server::{Books, Health, Limits, Operator, OperatorError, Rate, Server, ServerBuilder, ServerError};
+pub use service::{Ask, Courier, Performed, Pieces, Process, ProcessPieces, Service, ServiceError};
 pub use voucher::{InvalidPurchase, InvalidVoucher, Purchase, Voucher};
 // The crates that this one composes, and what is used most of them:
 pub use symbolon_agreement as agreement;

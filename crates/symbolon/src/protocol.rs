@@ -6,10 +6,18 @@
 //!
 //! The messages have no `Debug`: they carry vouchers, profiles and halves of pads.
 
-use core::fmt;
-
 use minicbor::{Decode, Encode};
 use symbolon_keys::Id;
+
+// The fuzz target takes this file in from elsewhere.
+#[path = "protocol/codec.rs"]
+mod codec;
+#[path = "protocol/refusal.rs"]
+mod refusal;
+
+use codec::id;
+pub(crate) use codec::{decode, encode};
+pub use refusal::{Refusal, RefusalCode};
 
 /// The version of this protocol. A message of another version is refused.
 pub(crate) const VERSION: u8 = 1;
@@ -52,6 +60,9 @@ pub(crate) enum ToServer {
         #[cbor(with = "minicbor::bytes")]
         Vec<u8>,
     ),
+    /// The answer to [`ToClient::Ping`].
+    #[n(4)]
+    Pong,
 }
 
 /// What a server sends.
@@ -85,6 +96,9 @@ pub(crate) enum ToClient {
         #[cbor(with = "minicbor::bytes")]
         Vec<u8>,
     ),
+    /// To a client that subscribed: "are you there?"
+    #[n(6)]
+    Ping,
 }
 
 /// What can be asked. Requests marked *(login)* need [`Request::Login`] before them.
@@ -161,6 +175,34 @@ pub(crate) enum Request {
     /// voucher may; no login.
     #[n(19)]
     ClosePad(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32], #[n(1)] PadRef),
+}
+
+impl Request {
+    /// What it is called, in metrics.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Login(_) => "login",
+            Self::VerifyProfile(_) => "verify profile",
+            Self::BeginRegistration(_) => "begin registration",
+            Self::Register(_) => "register",
+            Self::LookUp(_) => "look up",
+            Self::History(..) => "history",
+            Self::Deposit(_) => "deposit",
+            Self::Poll(..) => "poll",
+            Self::Acknowledge(_) => "acknowledge",
+            Self::Subscribe(_) => "subscribe",
+            Self::BuyPad(..) => "buy pad",
+            Self::Frame(_) => "frame",
+            Self::KeyParameters(_) => "key parameters",
+            Self::Put(..) => "put",
+            Self::Get(_) => "get",
+            Self::Grant(..) => "grant",
+            Self::Revoke(..) => "revoke",
+            Self::Witness(..) => "witness",
+            Self::Process(..) => "process",
+            Self::ClosePad(..) => "close pad",
+        }
+    }
 }
 
 /// What is answered; one for each request, unless it says otherwise.
@@ -240,72 +282,6 @@ pub(crate) struct Letter {
     pub(crate) message: Vec<u8>,
 }
 
-/// Why a request is refused: a code for programs, a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Refusal {
-    #[n(0)]
-    code: RefusalCode,
-    #[n(1)]
-    reason: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: RefusalCode, reason: impl fmt::Display) -> Self {
-        Self { code, reason: reason.to_string() }
-    }
-
-    /// What a program can act on.
-    #[must_use]
-    pub const fn code(&self) -> RefusalCode {
-        self.code
-    }
-
-    /// What a person can act on.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl core::error::Error for Refusal {}
-
-/// What a program can do about a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
-#[cbor(index_only)]
-#[non_exhaustive]
-pub enum RefusalCode {
-    /// The request does not follow the protocol, or exceeds a limit: mend the program.
-    #[n(0)]
-    Malformed,
-    /// Log in first.
-    #[n(1)]
-    NotLoggedIn,
-    /// It is not yours, it is not there, or the proof of it is wrong; which of these is not said.
-    #[n(2)]
-    Denied,
-    /// Somebody was faster, or it exists: look again, then decide.
-    #[n(3)]
-    Conflict,
-    /// The pad or the value has come to its end: buy another.
-    #[n(4)]
-    Exhausted,
-    /// A quota is full: acknowledge, delete, or wait.
-    #[n(5)]
-    Full,
-    /// The server cannot do it now: the same request may succeed later.
-    #[n(6)]
-    Unavailable,
-    /// The service itself refuses.
-    #[n(7)]
-    Service,
-}
-
 /// A byte string in a list.
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
@@ -339,73 +315,3 @@ sixteen_bytes! {
 /// Ids in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ids(pub(crate) Vec<Id>);
-
-/// Encodes a message of a session.
-pub(crate) fn encode<T: Encode<()>>(message: &T) -> Vec<u8> {
-    let mut out = vec![VERSION];
-    // Writing to a vector cannot fail, and no type here refuses to be encoded.
-    let _: Result<(), _> = minicbor::encode(message, &mut out);
-    out
-}
-
-/// Decodes a message of a session: this version, nothing behind it, and canonical.
-///
-/// # Errors
-/// [`Refusal`] with [`RefusalCode::Malformed`].
-pub(crate) fn decode<T: Encode<()> + for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<T, Refusal> {
-    let malformed = |why| Refusal::new(RefusalCode::Malformed, why);
-    if bytes.len() > MAX_MESSAGE {
-        return Err(malformed("message exceeds the limit of the protocol"));
-    }
-    let Some((&VERSION, body)) = bytes.split_first() else {
-        return Err(malformed("message is of another version of the protocol"));
-    };
-    let message: T = minicbor::decode(body).map_err(|_| malformed("message does not follow the protocol"))?;
-    if encode(&message) != bytes {
-        return Err(malformed("message is not in its canonical encoding"));
-    }
-    Ok(message)
-}
-
-/// An [`Id`] as a text string.
-mod id {
-    use minicbor::decode::{Decoder, Error};
-    use minicbor::encode::{self, Encoder, Write};
-    use symbolon_keys::Id;
-
-    pub(super) fn encode<C, W: Write>(
-        id: &Id,
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), encode::Error<W::Error>> {
-        e.str(id.as_str())?;
-        Ok(())
-    }
-
-    pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Id, Error> {
-        d.str()?.parse().map_err(|_| Error::message("not an id"))
-    }
-}
-
-impl<C> Encode<C> for Ids {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        ctx: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.array(u64::try_from(self.0.len()).unwrap_or(u64::MAX))?;
-        self.0.iter().try_for_each(|one| id::encode(one, e, ctx))
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Ids {
-    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let len = d.array()?.and_then(|len| usize::try_from(len).ok());
-        match len {
-            Some(len) if len <= MAX_ITEMS => {
-                (0..len).map(|_| id::decode(d, ctx)).collect::<Result<_, _>>().map(Ids)
-            }
-            _ => Err(minicbor::decode::Error::message("too many ids")),
-        }
-    }
-}

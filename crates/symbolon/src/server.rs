@@ -18,41 +18,34 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::folder::ServerFolder;
-use crate::service::{AnyCourier, Courier, Process, Service, Services};
+use crate::service::{AnyCourier, AnyProcess, Courier, Process, ProcessPieces, Service, Services};
 
 mod connection;
 mod documents;
 mod exchange;
 mod frames;
+mod gate;
 mod guests;
 mod housekeeping;
+mod limits;
 mod mail;
 mod operator;
 mod pads;
 mod people;
 mod sale;
 
-pub use operator::{Books, Operator, OperatorError};
+pub use limits::{Limits, Rate};
+pub use operator::{Books, Health, Operator, OperatorError};
 
 use connection::Connection;
 use exchange::Exchange;
 use guests::Guests;
 
-/// The most sessions at once, in all and from one source (an IPv4 address, or the first 64 bits of an IPv6 one), unless
-/// [`ServerBuilder::max_sessions`] says otherwise: each holds up to 1.5 MiB, and one source must not hold them all.
-const MAX_SESSIONS: (usize, usize) = (1024, 128);
-
-/// The most bytes of one document, sealed, unless [`ServerBuilder::max_document`] says otherwise.
-const MAX_DOCUMENT: u64 = 16 << 30;
-
 /// How long what a quote set aside stays set aside: a person may think about it.
 const QUOTE_TTL: Duration = Duration::from_secs(300);
 
-/// How long sessions have to finish the request at hand when the server stops.
-const GRACE: Duration = Duration::from_secs(20);
-
 /// What a server does with documents, by name.
-type Processes = BTreeMap<&'static str, Arc<dyn Process>>;
+type Processes = BTreeMap<&'static str, AnyProcess>;
 
 /// A server, listening. [`Server::run`] serves; before that nobody is answered.
 ///
@@ -75,7 +68,6 @@ pub struct Server {
     exchange: Arc<Exchange>,
     listener: Listener,
     key: NoisePublicKey,
-    max_sessions: (usize, usize),
 }
 
 /// A server before it listens.
@@ -91,8 +83,7 @@ pub struct ServerBuilder {
     policy: Policy,
     realm: Option<Id>,
     pad_price: Amount,
-    max_document: u64,
-    max_sessions: (usize, usize),
+    limits: Limits,
 }
 
 impl ServerBuilder {
@@ -104,7 +95,13 @@ impl ServerBuilder {
 
     /// Offers to process documents; one of the same name is replaced.
     pub fn process(mut self, process: impl Process) -> Self {
-        self.processes.insert(process.name(), Arc::new(process));
+        self.processes.insert(process.name(), AnyProcess::Whole(Arc::new(process)));
+        self
+    }
+
+    /// Offers to process documents of every size, piece by piece; one of the same name is replaced.
+    pub fn process_pieces(mut self, process: impl ProcessPieces) -> Self {
+        self.processes.insert(process.name(), AnyProcess::Pieces(Arc::new(process)));
         self
     }
 
@@ -139,31 +136,25 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes of one document, sealed.
-    pub const fn max_document(mut self, bytes: u64) -> Self {
-        self.max_document = bytes;
-        self
-    }
-
-    /// The most sessions at once. Those that come when `in_all` is reached wait in the listener's own queue; one more
-    /// than `from_one_source` is told to come back.
-    pub const fn max_sessions(mut self, in_all: usize, from_one_source: usize) -> Self {
-        self.max_sessions = (in_all, from_one_source);
+    /// How much is taken, in all and from each; [`Limits::default`] if nothing is said.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
     /// Listens on a well-known port; with port 0 the system chooses one.
     ///
     /// # Errors
-    /// [`ServerError::Bind`] if the address cannot be bound.
+    /// [`ServerError::Limits`] if nobody could be served within the limits; [`ServerError::Bind`] if the address cannot
+    /// be bound.
     pub async fn bind(self, addr: impl tokio::net::ToSocketAddrs) -> Result<Server, ServerError> {
+        self.limits.check().map_err(ServerError::Limits)?;
         let key = *self.identity.public().noise_key();
         let listener = Listener::bind(addr, self.identity.noise_key()).policy(self.policy.clone());
-        let max_sessions = self.max_sessions;
         let exchange = Arc::new(Exchange::new(self)?);
         exchange.pads.sweep(&exchange.store).await.map_err(ServerError::Folder)?;
         let listener = listener.start().await?;
-        Ok(Server { exchange, listener, key, max_sessions })
+        Ok(Server { exchange, listener, key })
     }
 }
 
@@ -181,8 +172,7 @@ impl Server {
             policy: Policy::default(),
             realm: None,
             pad_price: Amount::ZERO,
-            max_document: MAX_DOCUMENT,
-            max_sessions: MAX_SESSIONS,
+            limits: Limits::default(),
         }
     }
 
@@ -204,16 +194,17 @@ impl Server {
         Operator::new(Arc::clone(&self.exchange))
     }
 
-    /// Serves until `stop` is ready: then no session is begun, each session has 20 s to finish the request at hand, the pads are
+    /// Serves until `stop` is ready: then no session is begun, each session has [`Limits::grace`] to finish the request at hand, the pads are
     /// given back, and the store, which has everything that was acknowledged, is closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let (in_all, from_one_source) = self.max_sessions;
-        let permits = Arc::new(Semaphore::new(in_all));
+        let Limits { sessions: most, sessions_per_source, grace, .. } = self.exchange.gate.limits;
+        let permits = Arc::new(Semaphore::new(most));
         let guests = Guests::default();
         let mut sessions = JoinSet::new();
         let mut due = tokio::time::interval(housekeeping::EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut recount = tokio::time::interval(housekeeping::RECOUNT);
         tokio::pin!(stop);
         loop {
             // A session is accepted only when there is room to serve it.
@@ -229,9 +220,13 @@ impl Server {
                     let exchange = Arc::clone(&self.exchange);
                     sessions.spawn(async move { exchange.housekeep().await });
                 }
+                _ = recount.tick() => {
+                    let exchange = Arc::clone(&self.exchange);
+                    sessions.spawn(async move { exchange.recount().await });
+                }
                 next = next => {
                     let Some((session, permit)) = next else { break };
-                    let seat = guests.seat(session.peer_addr().ip(), from_one_source);
+                    let seat = guests.seat(session.peer_addr().ip(), sessions_per_source);
                     tracing::debug!(peer = %session.peer_addr(), port = session.local_port(), "session");
                     let connection = Connection::new(Arc::clone(&self.exchange), session);
                     let stopped = stopped.clone();
@@ -248,7 +243,7 @@ impl Server {
         self.listener.shutdown();
         // Each session sees it before its next request.
         let _ = stopping.send(true);
-        let finished = timeout(GRACE, async { while sessions.join_next().await.is_some() {} });
+        let finished = timeout(grace, async { while sessions.join_next().await.is_some() {} });
         if finished.await.is_err() {
             tracing::warn!(sessions = sessions.len(), "cut off: they did not finish in time");
             sessions.shutdown().await;
@@ -261,11 +256,11 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { exchange: _, listener, key, max_sessions } = self;
+        let Self { exchange, listener, key } = self;
         f.debug_struct("Server")
             .field("addr", &listener.local_addr())
             .field("key", key)
-            .field("max_sessions", max_sessions)
+            .field("limits", &exchange.gate.limits)
             .finish_non_exhaustive()
     }
 }
@@ -289,6 +284,8 @@ impl fmt::Debug for ServerBuilder {
 pub enum ServerError {
     /// The well-known port, or the ports to assign, cannot be had.
     Bind(BindError),
+    /// Nobody could be served within the limits.
+    Limits(&'static str),
     /// The identity gives no keys.
     Identity,
     /// The folder of pads cannot be read.
@@ -300,6 +297,7 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Folder(error) => write!(f, "the folder of pads: {error}"),
+            Self::Limits(which) => write!(f, "limits within which nobody can be served: {which}"),
             Self::Identity => f.write_str("the server's secrets cannot be derived from its identity"),
         }
     }
@@ -310,7 +308,7 @@ impl core::error::Error for ServerError {
         match self {
             Self::Bind(error) => Some(error),
             Self::Folder(error) => Some(error),
-            Self::Identity => None,
+            Self::Limits(_) | Self::Identity => None,
         }
     }
 }

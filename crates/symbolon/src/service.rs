@@ -18,7 +18,9 @@ use zeroize::Zeroizing;
 ///
 /// # When the server dies in between
 /// Between `perform` and the commit of its answer the server may be killed; the user asks again and `perform` runs a
-/// second time. So it must have no effect outside its answer. Effects elsewhere go into [`Performed::outbox`], which is
+/// second time. The same if the user's end does not witness the reservation that the answer needs, whose length nobody
+/// knows before: then nothing is answered and nothing charged. Each time costs the user a frame of the pad, so what can be
+/// had of it, which is no answer, is bounded. So it must have no effect outside its answer. Effects elsewhere go into [`Performed::outbox`], which is
 /// written in the same commit and handed to the server's [`Courier`] from there at least once.
 pub trait Service: Send + Sync + 'static {
     /// The name by which requests reach it.
@@ -55,6 +57,43 @@ pub trait Process: Send + Sync + 'static {
         instruction: &[u8],
         document: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, ServiceError>;
+}
+
+/// As [`Process`], for documents of every size: piece by piece, while they are read and the result is sent.
+pub trait ProcessPieces: Send + Sync + 'static {
+    /// The name by which it is asked for.
+    fn name(&self) -> &'static str;
+
+    /// Begins on one document.
+    ///
+    /// # Errors
+    /// [`ServiceError`] if the instruction is none.
+    fn begin(&self, instruction: &[u8]) -> Result<Box<dyn Pieces>, ServiceError>;
+}
+
+/// One document being processed.
+///
+/// # Security
+/// Each piece is authentic, and may be the beginning of something longer: only the end says that the document was whole.
+/// Take no step before it that cannot be taken back. The result is not complete without it either.
+pub trait Pieces: Send {
+    /// Takes the next piece of the document, none at its end, and appends what comes of it to `result`. It must not block
+    /// for long: other sessions wait.
+    ///
+    /// # Errors
+    /// [`ServiceError`]: the result stays cut short, and the client is told.
+    fn next(
+        &mut self,
+        context: &Context,
+        piece: Option<&[u8]>,
+        result: &mut Vec<u8>,
+    ) -> Result<(), ServiceError>;
+}
+
+/// What a server does with documents under one name.
+pub(crate) enum AnyProcess {
+    Whole(Arc<dyn Process>),
+    Pieces(Arc<dyn ProcessPieces>),
 }
 
 /// Brings about elsewhere what services enqueued ([`Performed::outbox`]).

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::Pad;
 use super::receiver::{Claimed, Received, Receiver};
 use crate::material::PadHalf;
+use crate::sequence::SessionKey;
 use crate::{CommitError, LedgerStore, Op, PadError, PadStatus, Refusal, Remaining, RequestId};
 
 /// A handle forgets old requests with every so many claims: twice as many at a time as were received since.
@@ -102,14 +103,7 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             }
             return Err(PadError::Refused(why));
         }
-        if self.status() != PadStatus::Open {
-            return Err(PadError::NotOpen(self.status()));
-        }
-        let (bytes, key) = receiver.verify(&self.half, &frame).inspect_err(|error| {
-            if matches!(error, PadError::Rejected) {
-                self.rejected.fetch_add(1, Ordering::Relaxed);
-            }
-        })?;
+        let (bytes, key) = self.verify(receiver, &frame)?;
         let fee = if key.is_some() { self.key_fee(&lane, range.start)? } else { None };
         let left =
             Remaining { receive: self.usable(receiver.left_after(range.end, seq)), ..self.remaining() };
@@ -181,6 +175,25 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             let _ = receiver.destroy(&self.half);
         }
         message
+    }
+
+    /// Opens the frame, on a copy. How the pad is, is told to whoever can write a frame for it, and to nobody else: but for
+    /// one that was closed, whose keys are destroyed, so that nothing is left to verify a frame with.
+    fn verify(
+        &self,
+        receiver: &Receiver,
+        frame: &Received<'_>,
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<SessionKey>), PadError> {
+        let status = self.status();
+        if status.is_closed() {
+            return Err(PadError::NotOpen(status));
+        }
+        let verified = receiver.verify(&self.half, frame).inspect_err(|error| {
+            if matches!(error, PadError::Rejected) {
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+            }
+        })?;
+        if status == PadStatus::Open { Ok(verified) } else { Err(PadError::NotOpen(status)) }
     }
 
     /// What is to be said to a frame below the position, if it is a request that is known.

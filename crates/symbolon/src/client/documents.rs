@@ -103,8 +103,7 @@ impl Client {
     /// Has the server process a document by one of its processes, with an instruction, and writes the result, sealed
     /// for the user logged in, `me`, and opened with their `key`, to `out`.
     ///
-    /// Only its owner can open a result. For another user it is stored as a document and granted to them, or sent by
-    /// mail.
+    /// Only its owner can open a result; for another user there is [`Self::process_for`].
     ///
     /// # Errors
     /// As for [`Self::get`]; [`ClientError::Refused`] with [`Service`](crate::RefusalCode::Service) if the process
@@ -118,6 +117,39 @@ impl Client {
     ) -> Result<Document, ClientError> {
         let request = Request::Process(RecordRef(*record.as_bytes()), name.into(), instruction.to_vec(), me);
         self.receive(request, key, (realm, record), &mut out).await
+    }
+
+    /// Has the server process a document for another user (E7), and writes the result to `out` as it comes: an envelope
+    /// under the key of `to`, of so many bytes, to be handed on by whatever way. Its recipient opens it with the same key
+    /// as a document: [`Open::with`] `key.down()`, and expects realm and record.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] as for [`Self::process`], and if the recipient has no key at the server. Until this
+    /// returns `Ok`, what `out` has may be cut short; whoever opens it sees that.
+    pub async fn process_for(
+        &self,
+        to: Id,
+        record: RecordId,
+        (name, instruction): (&str, &[u8]),
+        mut out: impl AsyncWrite + Unpin,
+    ) -> Result<u64, ClientError> {
+        let request = Request::Process(RecordRef(*record.as_bytes()), name.into(), instruction.to_vec(), to);
+        let mut wire = self.link.begin().await?;
+        let received = async {
+            let number = wire.request(request).await?;
+            let Reply::Follows(_) = wire.reply(number).await? else {
+                return Err(ClientError::Protocol("an answer of another kind"));
+            };
+            let mut len = 0_u64;
+            while let Some(sealed) = wire.piece(number).await? {
+                out.write_all(&sealed).await?;
+                len = len.saturating_add(u64::try_from(sealed.len()).unwrap_or(u64::MAX));
+            }
+            out.flush().await?;
+            Ok(len)
+        }
+        .await;
+        wire.done(received)
     }
 
     /// Asks for an envelope, and opens it as it comes.

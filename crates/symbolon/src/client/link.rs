@@ -3,7 +3,7 @@
 use core::future::Future;
 use core::time::Duration;
 
-use symbolon_agreement::net::{Session, SessionError};
+use symbolon_agreement::net::{RecvHalf, SendHalf, Session, SessionError};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -11,9 +11,15 @@ use zeroize::Zeroizing;
 use super::ClientError;
 use crate::protocol::{MAX_CHUNK, MAX_MESSAGE, Reply, Request, ToClient, ToServer, decode, encode};
 
+/// How long a connection that no longer takes anything is listened to: a server that ends it has said why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// How long a server may take for an answer, for the next piece of one, or to take in what is sent to it: longer than
 /// the minute that it gives a service, so that its refusal is heard.
 const ANSWER: Duration = Duration::from_secs(90);
+
+/// How long a server that pushes may be silent: it asks every minute whether we are there.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// The session, for one request at a time.
 #[derive(Debug)]
@@ -22,12 +28,15 @@ pub(super) struct Link(Mutex<Wire>);
 /// The session while one request has it.
 #[derive(Debug)]
 pub(super) struct Wire {
-    session: Session,
+    out: SendHalf,
+    from: RecvHalf,
     next: u64,
     /// How long each answer may take.
     patience: Duration,
     /// A request was begun and not finished: what comes next belongs to it, and nobody waits for it any more.
     dangling: bool,
+    /// The server refused in the middle of a document: it ends the session.
+    ended: bool,
 }
 
 /// What comes after a request.
@@ -41,7 +50,8 @@ pub(super) enum Asked {
 impl Link {
     pub(super) fn new(mut session: Session) -> Self {
         session.set_max_message(MAX_MESSAGE);
-        Self(Mutex::new(Wire { session, next: 0, patience: ANSWER, dangling: false }))
+        let (out, from) = session.split();
+        Self(Mutex::new(Wire { out, from, next: 0, patience: ANSWER, dangling: false, ended: false }))
     }
 
     /// Asks, and waits for the one answer.
@@ -78,12 +88,33 @@ impl Wire {
         Ok(number)
     }
 
-    /// Sends a piece of the document that request `number` announced.
+    /// Sends a piece of the document that request `number` announced. A server that refuses it meanwhile is heard.
     pub(super) async fn data(&mut self, number: u64, bytes: &[u8]) -> Result<(), ClientError> {
         for piece in bytes.chunks(MAX_CHUNK) {
-            self.send(&ToServer::Data(number, piece.to_vec())).await?;
+            let message = Zeroizing::new(encode(&ToServer::Data(number, piece.to_vec())));
+            let sent = tokio::select! {
+                biased;
+                early = self.from.recv() => return Err(self.early(number, early?)),
+                sent = within(self.patience, self.out.send(&message)) => sent,
+            };
+            if let Err(error) = sent {
+                return Err(match timeout(LAST_WORDS, self.from.recv()).await {
+                    Ok(Ok(Some(words))) => self.early(number, Some(words)),
+                    _ => error,
+                });
+            }
         }
         Ok(())
+    }
+
+    /// What a message means that comes before the document is complete.
+    fn early(&mut self, number: u64, message: Option<Vec<u8>>) -> ClientError {
+        self.ended = true;
+        match read(message) {
+            Ok(ToClient::Refused(n, refusal)) if n == number => ClientError::Refused(refusal),
+            Ok(_) => ClientError::Protocol("an answer to half a document"),
+            Err(error) => error,
+        }
     }
 
     pub(super) async fn end(&mut self, number: u64) -> Result<(), ClientError> {
@@ -128,29 +159,38 @@ impl Wire {
 
     async fn send(&mut self, message: &ToServer) -> Result<(), ClientError> {
         let bytes = Zeroizing::new(encode(message));
-        within(self.patience, self.session.send(&bytes)).await
+        within(self.patience, self.out.send(&bytes)).await
     }
 
     /// The next message, within the deadline.
     async fn answer(&mut self) -> Result<ToClient, ClientError> {
-        let message = within(self.patience, self.session.recv()).await?;
+        let message = within(self.patience, self.from.recv()).await?;
         read(message)
     }
 
-    /// The next message, whenever it comes.
-    pub(super) async fn receive(&mut self) -> Result<ToClient, ClientError> {
-        read(self.session.recv().await?)
+    /// The next message to one that listens, as long as the server is there at all.
+    pub(super) async fn pushed(&mut self) -> Result<ToClient, ClientError> {
+        loop {
+            match read(within(SILENCE, self.from.recv()).await?)? {
+                ToClient::Ping => self.send(&ToServer::Pong).await?,
+                message => return Ok(message),
+            }
+        }
     }
 
     /// The request is finished: what it gave, with the session free for the next if nothing is under way on it.
     pub(super) fn done<T>(&mut self, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
         // A refusal is an answer. After any other failure nobody knows what the next message belongs to.
-        self.dangling = !matches!(outcome, Ok(_) | Err(ClientError::Refused(_)));
+        self.dangling = self.ended || !matches!(outcome, Ok(_) | Err(ClientError::Refused(_)));
         outcome
     }
 
-    pub(super) async fn close(self) -> Result<(), ClientError> {
-        within(self.patience, self.session.close()).await
+    pub(super) async fn close(mut self) -> Result<(), ClientError> {
+        within(self.patience, self.out.finish()).await?;
+        // Closing with unread bytes would reset the connection, and could overtake what was just sent.
+        let drain = async { while matches!(self.from.recv().await, Ok(Some(_))) {} };
+        let _ = timeout(LAST_WORDS, drain).await;
+        Ok(())
     }
 }
 

@@ -73,16 +73,17 @@ impl Client {
 pub struct Pushed(Wire);
 
 impl Pushed {
-    /// Waits for the next message: its number, and its sealed bytes. It waits as long as the session lives: whoever wants
-    /// a deadline puts one around it.
+    /// Waits for the next message: its number, and its sealed bytes. It waits as long as the server is there, and answers
+    /// when that asks the same of us: whoever lets five minutes pass between two calls is taken for gone.
     ///
     /// Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`ClientError::Closed`] when the server ends the session; [`ClientError::Session`] when it breaks. Subscribe
-    /// again with the cursor of what was handled.
+    /// [`ClientError::Closed`] when the server ends the session; [`ClientError::Session`] when it breaks;
+    /// [`ClientError::TimedOut`] when nothing at all was heard for five minutes. Subscribe again with the cursor of what was
+    /// handled.
     pub async fn next(&mut self) -> Result<(u64, Vec<u8>), ClientError> {
-        match self.0.receive().await? {
+        match self.0.pushed().await? {
             ToClient::Pushed(Letter { sequence, message }) => Ok((sequence, message)),
             ToClient::Refused(_, refusal) => Err(ClientError::Refused(refusal)),
             _ => Err(ClientError::Protocol("something else than a letter")),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::exchange::{Exchange, unavailable};
 use crate::protocol::{RecordRef, Refusal, RefusalCode, Reply, Salt};
-use crate::service::ServiceError;
+use crate::service::{AnyProcess, ServiceError};
 
 /// The longest result of a process: as long as what it may be made from.
 const MAX_RESULT: usize = 64 << 20;
@@ -37,7 +37,8 @@ impl Exchange {
         to: Id,
     ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
         let unknown = || Refusal::new(RefusalCode::Service, ServiceError::Unknown(name.into()));
-        let process = self.processes.get(name).map(Arc::clone).ok_or_else(unknown)?;
+        let Some(AnyProcess::Whole(process)) = self.processes.get(name) else { return Err(unknown()) };
+        let process = Arc::clone(process);
         let turn = Arc::clone(&self.processing).acquire_owned().await.map_err(unavailable)?;
         let runtime = Handle::current();
         // Away from the threads that serve: what it does may block.

@@ -12,14 +12,18 @@ use symbolon_store::AnyStore;
 use symbolon_table::{DirectoryServer, Mailbox, MailboxLimits};
 use tokio::sync::{Mutex, Semaphore};
 
+use super::gate::Gate;
 use super::pads::Pads;
 use super::{Processes, ServerBuilder, ServerError};
 use crate::folder::RingFile;
-use crate::protocol::{MAX_LETTER, Refusal, RefusalCode};
+use crate::protocol::{MAX_LETTER, Refusal};
 use crate::service::{AnyCourier, Services};
 
 /// The most documents processed at once: each takes up to twice 64 MiB.
 const MAX_PROCESSING: usize = 4;
+
+/// When a request that the store could not take may come again: its queue is worked off in less.
+const STORE_BUSY: Duration = Duration::from_secs(1);
 
 /// The realm of a server that was given none.
 const DEFAULT_REALM: &str = "exchange";
@@ -42,7 +46,7 @@ pub(super) struct Exchange {
     pub(super) realm: Id,
     /// For each KiB of a pad.
     pub(super) pad_price: Amount,
-    pub(super) max_document: u64,
+    pub(super) gate: Gate,
 }
 
 impl Exchange {
@@ -57,22 +61,22 @@ impl Exchange {
             quote_ttl,
             realm,
             pad_price,
-            max_document,
+            limits,
             ..
         } = builder;
         let secrets = Secrets::of(&identity);
         let realm = realm.map_or_else(|| DEFAULT_REALM.parse(), Ok).map_err(|_| ServerError::Identity)?;
         let pads = Pads::new(store.clone(), folder.pads());
         let (ring, ring_file) = folder.into_ring();
-        let mut limits = MailboxLimits::default();
-        limits.message_len = MAX_LETTER;
+        let mut letters = MailboxLimits::default();
+        (letters.message_len, letters.quota) = (MAX_LETTER, limits.mailbox);
         Ok(Self {
             directory: DirectoryServer::with_secret(
                 store.clone(),
                 secrets.named(b"directory")?,
                 Backend::best(),
             ),
-            mailbox: Arc::new(Mailbox::with_limits(store.clone(), limits)),
+            mailbox: Arc::new(Mailbox::with_limits(store.clone(), letters)),
             profiles: ProfileVerifier::new(secrets.named(b"profiles")?, store.clone()),
             custodian: Custodian::new(realm, ring, store.clone(), store.clone()).audit(record),
             ring: Mutex::new(ring_file),
@@ -84,7 +88,7 @@ impl Exchange {
             quote_ttl,
             realm,
             pad_price,
-            max_document,
+            gate: Gate::new(limits),
             store,
         })
     }
@@ -98,7 +102,7 @@ fn record(event: &Event) {
 /// "The store cannot do it now": the same request may succeed later.
 pub(super) fn unavailable(error: impl Display) -> Refusal {
     tracing::warn!(%error, "store");
-    Refusal::new(RefusalCode::Unavailable, "the server's store cannot do this now: ask again")
+    Refusal::later("the server's store cannot do this now", STORE_BUSY)
 }
 
 /// What a server keeps secret beside the four keys of its identity: derived from the same seed, so that every process

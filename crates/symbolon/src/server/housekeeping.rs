@@ -10,12 +10,16 @@ use super::exchange::Exchange;
 /// How often it looks.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
+/// How often the documents are counted, for the limit on all of them.
+pub(super) const RECOUNT: Duration = Duration::from_secs(60 * 60);
+
 /// How much it does at a time: so much holds the store up for milliseconds.
 const AT_ONCE: usize = 256;
 
 impl Exchange {
     /// Does what is due. What fails is tried again the next time.
     pub(super) async fn housekeep(&self) {
+        self.gate.tidy();
         if let Err(error) = self.expire_holds().await {
             tracing::warn!(%error, "holds not expired");
         }
@@ -24,6 +28,12 @@ impl Exchange {
         }
         if let Err(error) = self.empty_outbox().await {
             tracing::warn!(%error, "outbox not emptied");
+        }
+    }
+
+    pub(super) async fn recount(&self) {
+        if let Err(error) = self.gate.count(&self.store).await {
+            tracing::warn!(%error, "documents not counted");
         }
     }
 

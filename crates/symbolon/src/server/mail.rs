@@ -24,18 +24,6 @@ impl Exchange {
             };
             Refusal::new(code, error)
         };
-        let header = Header::read(&message).map_err(|error| Refusal::new(RefusalCode::Malformed, error))?;
-        // A mailbox for nobody would be filled by anybody.
-        if self
-            .directory
-            .lookup(&[*header.recipient()])
-            .await
-            .map_err(unavailable)?
-            .iter()
-            .all(Option::is_none)
-        {
-            return Err(Refusal::new(RefusalCode::Denied, "nobody is registered under the recipient's id"));
-        }
         self.mailbox.deposit(&sender, message, UnixTime::now()).await.map(Reply::Deposited).map_err(refused)
     }
 

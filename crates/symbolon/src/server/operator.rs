@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use symbolon_agreement::ProfileError;
 use symbolon_envelope::{
@@ -12,6 +13,7 @@ use symbolon_ledger::{
     AccountId, Amount, Batch, CommitError, LedgerStore, Op, Side, StorageError, Transfer, TransferId,
 };
 use symbolon_store::StoreError;
+use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use crate::folder::FolderError;
@@ -43,6 +45,20 @@ pub struct Books {
     pub revenue: Amount,
     /// Entries of the journal.
     pub entries: u64,
+}
+
+/// How a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Sessions at present.
+    pub sessions: usize,
+    /// Requests in work.
+    pub requests: usize,
+    /// Pads in use.
+    pub pads: usize,
+    /// How long the store took to say how long its journal is.
+    pub store: Duration,
 }
 
 impl Operator {
@@ -170,6 +186,17 @@ impl Operator {
     /// [`OperatorError::Storage`].
     pub async fn value_of(&self, voucher: &Voucher) -> Result<Amount, OperatorError> {
         self.balance(voucher.account()).await
+    }
+
+    /// How the server is, and that its store answers.
+    ///
+    /// # Errors
+    /// [`OperatorError::Storage`] if that does not.
+    pub async fn health(&self) -> Result<Health, OperatorError> {
+        let asked = Instant::now();
+        self.0.store.head().await?;
+        let (sessions, requests) = self.0.gate.load();
+        Ok(Health { sessions, requests, pads: self.0.pads.len(), store: asked.elapsed() })
     }
 
     /// What the books say.

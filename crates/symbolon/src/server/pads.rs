@@ -109,6 +109,10 @@ impl Pads {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lock().pads.len()
+    }
+
     /// Gives every pad back, for another process to attach.
     pub(super) async fn detach(&self) {
         let places = core::mem::take(&mut self.lock().pads);

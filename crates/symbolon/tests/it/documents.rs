@@ -2,15 +2,16 @@
 
 use symbolon::agreement::net;
 use symbolon::envelope::{Context, RecordId, UserKey, UserParameters};
+use symbolon::envelope::{Expect, open};
 use symbolon::keys::passphrase::Passphrase;
 use symbolon::keys::{Epoch, OsRng};
 use symbolon::store::Options;
-use symbolon::{Client, ClientError, Process, RefusalCode, ServiceError};
+use symbolon::{Client, ClientError, Limits, Pieces, Process, ProcessPieces, RefusalCode, ServiceError};
 use zeroize::Zeroizing;
 
 use crate::world::{User, World};
 
-fn refused(error: &ClientError) -> Option<RefusalCode> {
+pub(crate) fn refused(error: &ClientError) -> Option<RefusalCode> {
     match error {
         ClientError::Refused(refusal) => Some(refusal.code()),
         _ => None,
@@ -18,7 +19,7 @@ fn refused(error: &ClientError) -> Option<RefusalCode> {
 }
 
 /// A user who is registered, logged in and enrolled, with the key derived again from the passphrase.
-async fn enrolled(world: &World, name: &str) -> (User, Client, UserKey) {
+pub(crate) async fn enrolled(world: &World, name: &str) -> (User, Client, UserKey) {
     let user = User::new(name);
     let client = world.login(&user).await;
     let passphrase: Passphrase = format!("the passphrase of {name}").parse().unwrap();
@@ -149,12 +150,14 @@ async fn strangers_learn_nothing_of_who_is_enrolled() {
 
 #[tokio::test]
 async fn a_document_has_a_largest_size() {
-    let world = World::with(|server| server.max_document(100_000)).await;
+    let mut limits = Limits::default();
+    limits.document = 100_000;
+    let world = World::with(|server| server.limits(limits)).await;
     let (alice, a, mine) = enrolled(&world, "alice").await;
     let record = RecordId::generate(&mut OsRng);
     let context = Context::new(world.operator.realm(), record, alice.id);
     let large = a.put(&mine, &context, None, &vec![7; 200_000][..]).await.unwrap_err();
-    assert!(!matches!(large, ClientError::Io(_)), "{large}");
+    assert_eq!(refused(&large), Some(RefusalCode::Full), "{large}");
     let a = world.login(&alice).await;
     assert_eq!(a.put(&mine, &context, None, &vec![7; 90_000][..]).await.unwrap(), 1);
 }
@@ -206,6 +209,99 @@ async fn processed_by_instruction_for_whoever_asks_and_may() {
     let mut result = Vec::new();
     b.process((bob.id, &theirs), (realm, record), ("count", b"n"), &mut result).await.unwrap();
     assert_eq!(result, b"80000");
+}
+
+/// Makes every letter a capital; the instruction is the letter at which it gives up.
+struct Capitals;
+
+impl ProcessPieces for Capitals {
+    fn name(&self) -> &'static str {
+        "capitals"
+    }
+
+    fn begin(&self, instruction: &[u8]) -> Result<Box<dyn Pieces>, ServiceError> {
+        match instruction {
+            [stop] => Ok(Box::new(Capital { stop: *stop, whole: 0 })),
+            _ => Err(ServiceError::Malformed("name one letter")),
+        }
+    }
+}
+
+struct Capital {
+    stop: u8,
+    whole: usize,
+}
+
+impl Pieces for Capital {
+    fn next(
+        &mut self,
+        context: &Context,
+        piece: Option<&[u8]>,
+        result: &mut Vec<u8>,
+    ) -> Result<(), ServiceError> {
+        assert_eq!(context.owner().unwrap().as_str(), "alice");
+        let Some(piece) = piece else {
+            result.extend_from_slice(format!(" {}", self.whole).as_bytes());
+            return Ok(());
+        };
+        if piece.contains(&self.stop) {
+            return Err(ServiceError::Refused("not that letter".into()));
+        }
+        self.whole += piece.len();
+        result.extend(piece.iter().map(u8::to_ascii_uppercase));
+        Ok(())
+    }
+}
+
+// proves E7
+#[tokio::test]
+async fn processed_piece_by_piece_and_for_somebody_else() {
+    let world = World::with(|server| server.process(Count).process_pieces(Capitals)).await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let (bob, _, theirs) = enrolled(&world, "bob").await;
+    let (realm, record) = (world.operator.realm(), RecordId::generate(&mut OsRng));
+    // Larger than what is processed in one piece of memory may be: no limit of that is met on the way.
+    let document = b"banana".repeat(200_000);
+    a.put(&mine, &Context::new(realm, record, alice.id), None, &document[..]).await.unwrap();
+    let whole = [document.to_ascii_uppercase(), b" 1200000".to_vec()].concat();
+
+    let mut result = Vec::new();
+    a.process((alice.id, &mine), (realm, record), ("capitals", b"x"), &mut result).await.unwrap();
+    assert!(result == whole);
+    for (name, instruction, expected) in [("capitals", b"x", &whole[..]), ("count", b"b", b"200000")] {
+        let mut sealed = Vec::new();
+        let len = a.process_for(bob.id, record, (name, instruction), &mut sealed).await.unwrap();
+        assert_eq!(len, sealed.len() as u64);
+        let expect = || Expect::context().realm(realm).record(record);
+        assert!(open(&theirs.down(), expect(), &sealed).unwrap().plaintext() == expected, "{name}");
+        open(&mine.down(), expect(), &sealed).unwrap_err();
+    }
+    let failures = [
+        a.process_for(bob.id, record, ("capitals", b"n"), &mut Vec::new()).await,
+        a.process_for(bob.id, record, ("capitals", b""), &mut Vec::new()).await,
+        a.process_for("nobody".parse().unwrap(), record, ("capitals", b"x"), &mut Vec::new()).await,
+    ];
+    let codes = failures.map(|failure| refused(&failure.unwrap_err()).unwrap());
+    assert_eq!(codes, [RefusalCode::Service, RefusalCode::Service, RefusalCode::Denied]);
+    a.record(alice.id).await.unwrap().unwrap(); // the session goes on
+}
+
+/// Refused while it is still being sent: the client hears why, and not that a connection broke.
+#[tokio::test]
+async fn an_early_refusal_is_heard() {
+    let world = World::new().await;
+    let mallory = User::new("mallory");
+    let key = UserKey::generate(&mut OsRng);
+    let document = vec![7; 24 << 20];
+    for _ in 0..4 {
+        let client = world.login(&mallory).await;
+        let context = Context::new(world.operator.realm(), RecordId::generate(&mut OsRng), mallory.id);
+        let early = client.put(&key, &context, None, &document[..]).await.unwrap_err();
+        assert_eq!(refused(&early), Some(RefusalCode::Denied), "{early}");
+        // The server ended the session, half a document stands in it.
+        let after = client.record(mallory.id).await.unwrap_err();
+        assert!(after.is_passing(), "{after}");
+    }
 }
 
 #[tokio::test]

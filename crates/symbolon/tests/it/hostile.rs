@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use symbolon::agreement::net::{self, Session};
-use symbolon::{Client, ClientError};
+use symbolon::{Client, ClientError, Limits};
 use tokio::time::timeout;
 
 use crate::world::{User, World, still_pending_after};
@@ -96,11 +96,15 @@ async fn stopping_finishes_what_was_asked() {
 
 #[tokio::test]
 async fn one_source_does_not_hold_every_session() {
-    let world = World::with(|server| server.max_sessions(10, 2)).await;
+    let mut limits = Limits::default();
+    (limits.sessions, limits.sessions_per_source) = (10, 2);
+    let world = World::with(|server| server.limits(limits)).await;
     let alice = User::new("alice");
     let (first, _second) = (world.login(&alice).await, world.login(&alice).await);
     let third = world.connect(&alice).await.record(alice.id).await.unwrap_err();
-    assert!(third.to_string().contains("come back later"), "{third}");
+    let ClientError::Refused(refusal) = &third else { panic!("{third}") };
+    assert_eq!(refusal.retry_after(), Some(Duration::from_secs(10)), "{refusal}");
+    assert!(refusal.reason().ends_with("come back in 10 s"), "{refusal}");
     first.close().await.unwrap();
     // The place is free when the server has seen the end of the first.
     let mut served = false;

@@ -76,9 +76,12 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         PadReply::Balance(Units(name), 1, 2),
         PadReply::Refused(refusal()),
     ];
-    let to_server = [ToServer::Data(1, bytes()), ToServer::End(1), ToServer::Witness(1, bytes())];
+    let to_server =
+        [ToServer::Data(1, bytes()), ToServer::End(1), ToServer::Witness(1, bytes()), ToServer::Pong];
     let to_client = [
         ToClient::Refused(u64::MAX, refusal()),
+        ToClient::Refused(3, Refusal::later("busy", core::time::Duration::from_secs(5))),
+        ToClient::Ping,
         ToClient::Data(1, bytes()),
         ToClient::End(1),
         ToClient::Pushed(Letter { sequence: 1, message: bytes() }),
