@@ -5,7 +5,7 @@
 mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -42,13 +42,15 @@ struct Stage {
     folder: TempDir,
     address: String,
     key: String,
+    metrics: String,
     server: Option<Child>,
 }
 
 impl Stage {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut stage = Self { folder, address: "127.0.0.1:0".into(), key: String::new(), server: None };
+        let (address, key, metrics) = ("127.0.0.1:0".into(), String::new(), String::new());
+        let mut stage = Self { folder, address, key, metrics, server: None };
         stage.desk(&["provision"]).ok();
         stage.key = fs::read_to_string(stage.path("server/public")).unwrap().trim().to_owned();
         stage.start();
@@ -63,11 +65,24 @@ impl Stage {
         self.path(name).to_str().unwrap().to_owned()
     }
 
+    /// What the server says over HTTP.
+    fn scrape(&self, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(&self.metrics).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n").as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    }
+
     /// Starts the server, at the address that it had.
     fn start(&mut self) {
         let data = self.text("server");
-        let mut server = program(&["server", "--listen", &self.address, "--data", &data]).spawn().unwrap();
+        let scraped = ["--metrics", "127.0.0.1:0", "--log", "warn"];
+        let served = [&["server", "--listen", &self.address, "--data", &data][..], &scraped].concat();
+        let mut server = program(&served).spawn().unwrap();
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let metrics = lines.find_map(|line| Some(line.split_once("metrics at http://")?.1.to_owned()));
+        self.metrics = metrics.unwrap_or_default().replace("/metrics", "");
         let address = lines.find_map(|line| Some(line.split_once("listening on ")?.1.to_owned()));
         self.address = address.unwrap_or_else(|| {
             let mut why = String::new();
@@ -186,6 +201,15 @@ fn mail_and_approvals_through_a_killed_server() {
     stage.client("bob", &["approve", &yes, "--yes"]).says("approved");
     stage.client("bob", &["approve", &no, "--no"]).says("declined");
     stage.client("bob", &["approve", &yes, "--yes"]).fails("no order of this name waits");
+    let metrics = stage.scrape("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+    for line in
+        ["symbolon_requests_total{request=\"deposit\"} 5", "# TYPE symbolon_request_seconds histogram"]
+    {
+        assert!(metrics.lines().any(|at| at == line), "{line}: {metrics}");
+    }
+    assert!(stage.scrape("/").starts_with("HTTP/1.1 404"));
+    stage.desk(&["status"]).says("store answers in");
     let answers = stage.client("alice", &["receive"]).ok();
     assert!(answers.contains(&format!("bob approved {yes}, and says: bob, from a terminal")), "{answers}");
     assert!(answers.contains(&format!("bob declined {no}")), "{answers}");

@@ -4,6 +4,7 @@
 //! cargo run --release --example exchange                 # for a person to read
 //! cargo run --release --example exchange -- --json       # one JSON object a line
 //! cargo run --release --example exchange -- --data DIR   # goes on where the last run in DIR stopped
+//! cargo run --release --example exchange -- --store postgres://user@host/database
 //! ```
 
 mod agreement;
@@ -48,6 +49,10 @@ struct Arguments {
     /// Keep database and keys in this folder, and go on from what is there. Without it, nothing is kept.
     #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(folder))]
     data: Option<PathBuf>,
+    /// Keep the server's database there instead, such as postgres://user@host/database: one that exists and is empty, and
+    /// with `--data` the same in every run.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Print one JSON object a line, and nothing else.
     #[arg(long)]
     json: bool,
@@ -131,7 +136,10 @@ async fn tell_in(
     interruption: impl Future<Output = Interrupted>,
 ) -> Result<(), Failure> {
     let mut interruption = pin!(interruption);
-    let mut opening = pin!(async { Scene::open(Place::open(folder).await?, arguments.listen).await });
+    let mut opening = pin!(async {
+        let place = Place::open_with(folder, arguments.store.clone()).await?;
+        Scene::open(place, arguments.listen).await
+    });
     // It takes a moment. What was begun is finished even then: half a stage could not be taken down in order.
     let (scene, interrupted) = tokio::select! {
         interrupted = &mut interruption => (opening.await, Some(interrupted)),

@@ -21,19 +21,27 @@ pub(crate) struct Place {
     pub(crate) resumed: bool,
     /// What is not kept: removed with everything in it, however the story ends.
     pub(crate) scratch: TempDir,
+    /// Where the server's database is, if not in the folder.
+    store: Option<String>,
     _lock: File,
 }
 
 impl Place {
     /// Opens the folder; one that is not there, or empty, is made first.
+    #[cfg(test)]
     pub(crate) async fn open(folder: &Path) -> Result<Self, Failure> {
+        Self::open_with(folder, None).await
+    }
+
+    /// As [`Self::open`], with the server's database elsewhere.
+    pub(crate) async fn open_with(folder: &Path, store: Option<String>) -> Result<Self, Failure> {
         let resumed = match folder.read_dir() {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error).at(folder),
         };
         if !resumed {
-            build(folder).await?;
+            build(folder, store.as_deref()).await?;
         }
         // From here on, what is missing is an error.
         let lock = folder.join("lock");
@@ -47,7 +55,7 @@ impl Place {
         }
         remove_scratch(folder).at(folder)?;
         let scratch = private_folder(folder, SCRATCH)?;
-        Ok(Self { folder: folder.to_path_buf(), resumed, scratch, _lock: held })
+        Ok(Self { folder: folder.to_path_buf(), resumed, scratch, store, _lock: held })
     }
 
     pub(crate) fn identity(&self, name: &str) -> Result<Identity, Failure> {
@@ -55,7 +63,10 @@ impl Place {
     }
 
     pub(crate) async fn database(&self, name: &str) -> Result<AnyStore, Failure> {
-        Ok(AnyStore::attach(&url(&self.folder, name)?).await?)
+        match &self.store {
+            Some(url) if name == "exchange" => Ok(AnyStore::attach(url).await?),
+            _ => Ok(AnyStore::attach(&url(&self.folder, name)?).await?),
+        }
     }
 
     pub(crate) fn server_folder(&self, identity: &Identity) -> Result<ServerFolder, Failure> {
@@ -82,7 +93,7 @@ impl Place {
 }
 
 /// Makes everything beside the folder, and gives it the folder's name when it is whole.
-async fn build(folder: &Path) -> Result<(), Failure> {
+async fn build(folder: &Path, store: Option<&str>) -> Result<(), Failure> {
     let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
         return Err(format!("{}: not the name of a folder", folder.display()).into());
     };
@@ -92,7 +103,8 @@ async fn build(folder: &Path) -> Result<(), Failure> {
     let server = Identity::generate(Backend::best(), &mut OsRng);
     identity_file(new.path(), "server").create(&server)?;
     ServerFolder::provision(new.path().join("exchange"), &server)?;
-    AnyStore::provision(&url(new.path(), "exchange")?).await?.close().await;
+    let exchange = store.map_or_else(|| url(new.path(), "exchange"), |url| Ok(url.to_owned()))?;
+    AnyStore::provision(&exchange).await?.close().await;
     for name in USERS {
         identity_file(new.path(), name).create(&Identity::generate(Backend::best(), &mut OsRng))?;
         let secret = Secret::<16>::generate(&mut OsRng);

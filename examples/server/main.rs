@@ -7,7 +7,7 @@
 //! server worth FILE | enrol USER FILE | books | check | rotate | status
 //! server backup DIR                                     database, identity, keys and pads, while it serves
 //! server restore --from DIR [--store URL] [--data DIR]  a backup into new places, as a restore
-//! server upgrade [--store URL]                          after a new release, with the server stopped
+//! server upgrade | failover [--store URL]               after a new release; after a standby took over: with no server running
 //! ```
 //! An identity made with `SYMBOLON_PASSPHRASE` set is kept under that passphrase. Status: 0, 1 (with the reason),
 //! 2 (usage).
@@ -15,6 +15,7 @@
 #![allow(clippy::std_instead_of_alloc, reason = "a program has std")]
 
 mod desk;
+mod observe;
 mod place;
 mod run;
 
@@ -56,6 +57,15 @@ struct Run {
     /// What a pad costs for each KiB.
     #[arg(long, value_name = "AMOUNT", default_value_t = 0)]
     pad_price: u64,
+    /// Answer http://ADDR/metrics, in the text format of Prometheus. Whoever reaches it sees how much is going on.
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Events on standard error: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: tracing::Level,
+    /// Requests of one user or one source a second, after five times as many; 1,000 if nothing is said.
+    #[arg(long, value_name = "N")]
+    request_rate: Option<u64>,
     #[command(flatten)]
     places: Places,
 }
@@ -117,6 +127,8 @@ enum Command {
     },
     /// Bring the database to this release's schema.
     Upgrade(Places),
+    /// Take a PostgreSQL standby into use that took over while no server ran: you vouch that it was a synchronous one.
+    Failover(Places),
 }
 
 #[tokio::main]
@@ -151,6 +163,7 @@ async fn operate(command: Command) -> Result<(), Failure> {
         Command::Provision(places) => place::provision(&places).await,
         Command::Restore { from, places } => place::restore(&from, &places).await,
         Command::Upgrade(places) => place::upgrade(&places).await,
+        Command::Failover(places) => place::fail_over(&places).await,
         Command::Sell { amount, file, at } => desk::sell(&at.data, amount, &file).await,
         Command::Worth { file, at } => desk::tell(&at.data, &["worth", &absolute(&file)?]).await,
         Command::Enrol { user, file, at } => {

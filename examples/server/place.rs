@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use symbolon::keys::passphrase::Argon2Params;
 use symbolon::keys::{Backend, OsRng};
-use symbolon::store::Sqlite;
+use symbolon::store::{Postgres, Sqlite};
 use symbolon::{AnyStore, Identity, IdentityFile, ServerFolder};
 use symbolon_examples::{At, Failure, Lock, keep, passphrase, private_folder};
 
@@ -164,9 +164,15 @@ pub(super) async fn upgrade(places: &Places) -> Result<(), Failure> {
     let url = url(places)?;
     match url.strip_prefix("sqlite:") {
         Some(path) => Sqlite::upgrade(path).await?,
-        None => return Err("only sqlite: databases are upgraded here".into()),
+        None => Postgres::upgrade(&url).await?,
     }
     println!("the database has this release's schema");
+    Ok(())
+}
+
+pub(super) async fn fail_over(places: &Places) -> Result<(), Failure> {
+    Postgres::attach_after_failover(&url(places)?).await?.close().await;
+    println!("the standby is the database from now on; start the server");
     Ok(())
 }
 

@@ -172,6 +172,15 @@ impl ClientError {
         }
     }
 
+    /// After how long the same may succeed, if the server said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn invalid(error: impl core::error::Error + Send + Sync + 'static) -> Self {
         Self::Invalid(Box::new(error))
     }

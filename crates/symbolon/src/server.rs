@@ -16,6 +16,7 @@ use symbolon_store::AnyStore;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
+use tracing::Instrument;
 
 use crate::folder::ServerFolder;
 use crate::service::{AnyCourier, AnyProcess, Courier, Process, ProcessPieces, Service, Services};
@@ -227,16 +228,17 @@ impl Server {
                 next = next => {
                     let Some((session, permit)) = next else { break };
                     let seat = guests.seat(session.peer_addr().ip(), sessions_per_source);
-                    tracing::debug!(peer = %session.peer_addr(), port = session.local_port(), "session");
+                    let span = tracing::debug_span!("session", peer = %session.peer_addr(), port = session.local_port());
                     let connection = Connection::new(Arc::clone(&self.exchange), session);
                     let stopped = stopped.clone();
-                    sessions.spawn(async move {
+                    let served = async move {
                         match seat {
                             Some(_seat) => connection.serve(stopped).await,
                             None => connection.turn_away().await,
                         }
                         drop(permit);
-                    });
+                    };
+                    sessions.spawn(served.instrument(span));
                 }
             }
         }

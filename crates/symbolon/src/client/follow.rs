@@ -58,7 +58,7 @@ where
                 return Err(error);
             }
             tracing::debug!(id = %self.id, %error, "connecting again");
-            sleep(pause).await;
+            sleep(error.retry_after().unwrap_or_default().max(pause)).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }

@@ -10,6 +10,7 @@ use symbolon_keys::{Id, Secret};
 use symbolon_ledger::WitnessLink;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use super::exchange::Exchange;
 use super::frames::Witness;
@@ -105,7 +106,8 @@ impl Connection {
             Err(refusal) => return self.end(u64::MAX, refusal).await,
         };
         let (kind, start) = (request.kind(), Instant::now());
-        let served = self.admit(number, request, stop).await;
+        let span = tracing::debug_span!("request", kind, number);
+        let served = self.admit(number, request, stop).instrument(span).await;
         metrics::counter!("symbolon_requests_total", "request" => kind).increment(1);
         metrics::histogram!("symbolon_request_seconds", "request" => kind).record(start.elapsed());
         served

@@ -99,7 +99,9 @@ async fn no_secret_and_no_content_is_traced() {
     a.verify_profile(b"mother's maiden name").await.unwrap_err();
 
     let log = log.0.lock().unwrap();
-    assert!(log.contains("registered") && log.contains("Received"), "something was traced: {log}");
+    for traced in ["registered", "Received", "session", "kind=\"deposit\""] {
+        assert!(log.contains(traced), "{traced}: {log}");
+    }
     let id = *Header::read(&sealed).unwrap().message_id();
     let secrets: [&[u8]; 9] = [
         b"meet me at noon",
