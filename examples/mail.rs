@@ -22,11 +22,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use symbolon::keys::{Backend, OsRng, PublicIdentity, UnixTime};
 use symbolon::table::{
-    Answer, Approval, ApprovalError, ApprovalId, Approver, Consent, Document, Inbox, InboxError, Received,
-    Screen, SignedApproval, Table, pad, unpad,
+    Answer, ApprovalError, ApprovalId, Approver, Consent, Document, Inbox, InboxError, Received, Screen,
+    Table, pad, unpad,
 };
 use symbolon::{
-    AnyStore, Client, ClientError, Id, Identity, IdentityFile, Pushed, RemoteDirectory, Server, ServerFolder,
+    AnyStore, Asked, Client, ClientError, Id, Identity, IdentityFile, Order, Pushed, RemoteDirectory, Server,
+    ServerFolder,
 };
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -37,12 +38,6 @@ type Failure = Box<dyn Error + Send + Sync>;
 const ORDER_FOR: Duration = Duration::from_secs(600);
 /// How long to wait before connecting again.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What a message is: its first byte.
-const TEXT: u8 = b't';
-const ORDER: u8 = b'o';
-const APPROVAL: u8 = b'a';
-const DECLINED: u8 = b'd';
 
 /// Mail and orders between two people.
 #[derive(Parser)]
@@ -105,11 +100,11 @@ async fn main() -> Result<(), Failure> {
         Role::Serve { listen } => serve(&data, listen).await,
         Role::Listen { user, server } => Person::open(&data, user, &server).await?.listen(&Terminal).await,
         Role::Send { user, to, text, server } => {
-            Person::open(&data, user, &server).await?.send(&to, TEXT, text.as_bytes()).await
+            Person::open(&data, user, &server).await?.send(&to, &text).await
         }
         Role::Order { user, to, amount, currency, text, server } => {
             let person = Person::open(&data, user, &server).await?;
-            match person.order(&to, document(user, &amount, &currency, text)?).await? {
+            match person.order(&to, &document(user, &amount, &currency, text)?).await? {
                 Some(consent) => println!("{} approved, and says: {}", consent.signer, consent.user_info),
                 None => println!("{to} declined"),
             }
@@ -189,9 +184,8 @@ impl Person {
     }
 
     /// Seals, in a bucket so that its length tells little, and leaves it at the server.
-    async fn send(&self, to: &Id, kind: u8, content: &[u8]) -> Result<(), Failure> {
-        let padded = pad(&[&[kind], content].concat());
-        let sealed = self.table.seal(to, &padded).await?;
+    async fn send(&self, to: &Id, text: &str) -> Result<(), Failure> {
+        let sealed = self.table.seal(to, &pad(text.as_bytes())).await?;
         self.client.deposit(&sealed).await?;
         Ok(())
     }
@@ -252,63 +246,52 @@ impl Person {
         let mut pushed = None;
         loop {
             let received = self.receive(&mut pushed).await?;
-            let from = *received.from();
-            match unpad(received.plaintext()).ok().and_then(<[u8]>::split_first) {
-                Some((&TEXT, text)) => println!("{from}: {}", String::from_utf8_lossy(text).escape_debug()),
-                Some((&ORDER, order)) => self.answer(&from, order, approver).await?,
-                _ => println!("{from} sent something of another kind"),
+            match Order::read(&received) {
+                Some(order) => self.answer(order, approver).await?,
+                None => show(&received),
             }
         }
     }
 
-    async fn answer(&self, from: &Id, order: &[u8], approver: &impl Approver) -> Result<(), Failure> {
-        let approval = match Approval::request(order) {
-            // Nobody is paid in another's name.
-            Ok(approval) if approval.document().payee == *from => approval,
-            _ => {
-                println!("{from} sent an order that is none");
-                return Ok(());
-            }
-        };
-        let name = approval.document().id;
-        let approved = match approval.ask(approver).await {
-            Ok(approved) => approved,
-            Err(ApprovalError::Declined | ApprovalError::TimedOut) => {
-                return self.send(from, DECLINED, name.as_bytes()).await;
-            }
-            Err(other) => return Err(other.into()),
-        };
-        let info = format!("{}, from a terminal", self.id);
-        match approved.sign(&self.id, &self.identity.signing_key(), &info, UnixTime::now()) {
-            Ok(signed) => self.send(from, APPROVAL, &signed.to_bytes()).await,
-            Err(error) => {
-                println!("{error}");
-                Ok(())
-            }
+    async fn answer(&self, order: Order, approver: &impl Approver) -> Result<(), Failure> {
+        // Nobody is paid in another's name.
+        if order.document().payee != *order.from() {
+            println!("{} sent an order to pay somebody else", order.from());
+            return Ok(());
         }
+        let (key, info) = (self.identity.signing_key(), format!("{}, from a terminal", self.id));
+        match order.ask(approver, (&self.id, &key), &info).await {
+            Ok(reply) => self.client.answer_approval(&self.table, &reply).await.map(drop)?,
+            Err(error) => println!("{error}"),
+        }
+        Ok(())
     }
 
     /// Sends an order and waits for what comes back: consent, or none.
-    async fn order(&self, to: &Id, document: Document) -> Result<Option<Consent>, Failure> {
-        let bytes = document.to_bytes()?;
-        self.send(to, ORDER, &bytes).await?;
+    async fn order(&self, to: &Id, document: &Document) -> Result<Option<Consent>, Failure> {
+        let asked = Asked::new(*to, document)?;
+        self.client.ask_approval(&self.table, &asked).await?;
         let mut pushed = None;
         loop {
             let received = timeout(ORDER_FOR, self.receive(&mut pushed)).await??;
-            if received.from() != to {
-                continue;
-            }
-            match unpad(received.plaintext()).ok().and_then(<[u8]>::split_first) {
-                Some((&DECLINED, name)) if name == document.id.as_bytes() => return Ok(None),
-                Some((&APPROVAL, signed)) => {
-                    let record = self.client.record(*to).await?.ok_or("the signer left the directory")?;
-                    let signed = SignedApproval::from_bytes(signed)?;
-                    let verified = signed.verify((to, &record.keys().verifying), &bytes, UnixTime::now())?;
-                    return Ok(Some(verified.spend(&self.store).await?));
+            match asked.consent(&self.table, &received, &self.store).await {
+                Ok(None) => show(&received),
+                Ok(consent) => return Ok(consent),
+                Err(ClientError::Approval(ApprovalError::Declined | ApprovalError::TimedOut)) => {
+                    return Ok(None);
                 }
-                _ => {}
+                Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Shows a text: what a terminal would obey is escaped.
+fn show(received: &Received) {
+    let from = received.from();
+    match unpad(received.plaintext()).map(str::from_utf8) {
+        Ok(Ok(text)) => println!("{from}: {}", text.escape_debug()),
+        _ => println!("{from} sent something of another kind"),
     }
 }
 
@@ -372,16 +355,16 @@ mod tests {
         // Bob registers, and is away when the first message comes.
         drop(Person::open(data, bob, &at).await.unwrap());
         let sender = Person::open(data, alice, &at).await.unwrap();
-        sender.send(&bob, TEXT, b"hello").await.unwrap();
+        sender.send(&bob, "hello").await.unwrap();
         let listener = Person::open(data, bob, &at).await.unwrap();
         let listening = tokio::spawn(async move { listener.listen(&Scripted).await });
 
         let small = document(alice, "12.34", "EUR", "Two tickets".into()).unwrap();
-        let consent = sender.order(&bob, small.clone()).await.unwrap().unwrap();
+        let consent = sender.order(&bob, &small).await.unwrap().unwrap();
         assert_eq!((consent.document, consent.signer), (small, bob));
         assert_eq!(consent.user_info, "bob, from a terminal");
         let large = document(alice, "5000", "JPY", "A boat".into()).unwrap();
-        assert_eq!(sender.order(&bob, large).await.unwrap(), None);
+        assert_eq!(sender.order(&bob, &large).await.unwrap(), None);
         listening.abort();
         running.abort();
     }
