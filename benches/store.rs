@@ -2,6 +2,9 @@
 //!
 //! Times are per transfer: 64 clients at once, each waiting for its own commit. `SYMBOLON_BENCH_ACCOUNTS` lists the
 //! sizes of the ledger, at first `1000,100000`; with `1000000` filling the database takes half a minute.
+//!
+//! PostgreSQL is measured on a server of its own, with `pgbench -N` beside it: 64 clients, each with a connection, that
+//! change one balance and append one row. Without a server on the machine it is left out.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,6 +15,10 @@
     reason = "a bench may panic, and measures time"
 )]
 
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
+#[path = "../crates/store/tests/it/cluster.rs"]
+mod cluster;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +28,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use rusqlite::{Connection, params};
 use symbolon_keys::{OsRng, UnixTime};
 use symbolon_ledger::{AccountId, Amount, Batch, LedgerStore, Op, Transfer, TransferId};
-use symbolon_store::Sqlite;
+use symbolon_store::{Postgres, Sqlite};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -71,7 +78,7 @@ fn fill(runtime: &Runtime, path: &Path, accounts: u64) {
     tx.commit().unwrap();
 }
 
-async fn clients(store: &Sqlite, accounts: u64, seed: u64) {
+async fn clients<S: LedgerStore + Clone>(store: &S, accounts: u64, seed: u64) {
     let clients = (0..CLIENTS).map(|client| {
         let (store, mut pairs) = (store.clone(), Pairs { state: seed ^ (client << 32), accounts });
         tokio::spawn(async move {
@@ -187,6 +194,66 @@ fn transfers(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same on PostgreSQL, and what its own load program reaches there.
+fn postgres(c: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    // A private one: that of the environment may not be on this machine, nor alone.
+    let Some(cluster) = cluster::Cluster::private(&[]) else { return };
+    let mut group = c.benchmark_group("store/transfer");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    let sizes = std::env::var("SYMBOLON_BENCH_ACCOUNTS").unwrap_or_else(|_| "1000,100000".into());
+    for accounts in sizes.split(',').map(|size| size.parse().unwrap()) {
+        let (url, store) = runtime.block_on(cluster.fresh());
+        runtime.block_on(async {
+            let sql = "INSERT INTO symbolon.accounts SELECT $1, 2, 18446744073709551616, 0, NULL, false";
+            let admin = cluster::admin(&url).await;
+            admin.batch_execute("BEGIN").await.unwrap();
+            let insert = admin.prepare(sql).await.unwrap();
+            for n in 0..accounts {
+                admin.execute(&insert, &[&account(n).as_bytes().as_slice()]).await.unwrap();
+            }
+            admin.batch_execute("COMMIT; ANALYZE").await.unwrap();
+        });
+        group.throughput(Throughput::Elements(TRANSFERS));
+        let mut seed = 0;
+        group.bench_function(BenchmarkId::new("postgres", accounts), |b| {
+            b.iter(|| {
+                seed += 1;
+                runtime.block_on(clients::<Postgres>(&store, accounts, seed));
+            });
+        });
+        group.throughput(Throughput::Elements(1));
+        let mut pairs = Pairs { state: 3, accounts };
+        group.bench_function(BenchmarkId::new("postgres-alone", accounts), |b| {
+            b.iter(|| {
+                let (from, to) = pairs.next();
+                let transfer = Transfer::post(TransferId::generate(&mut OsRng), from, to, Amount::new(1));
+                let batch = Batch::new(UnixTime::from_secs(1)).with(Op::Transfer(transfer));
+                runtime.block_on(store.commit(batch)).unwrap();
+            });
+        });
+        runtime.block_on(store.close());
+    }
+    let url = runtime.block_on(cluster.database());
+    cluster.program("pgbench", &["-i", "-q", "-s", "10", &url]);
+    group.throughput(Throughput::Elements(TRANSFERS));
+    group.bench_function(BenchmarkId::new("pgbench", CLIENTS), |b| {
+        let clients = CLIENTS.to_string();
+        b.iter_custom(|runs| {
+            // Long enough that its clients do not end one by one.
+            let transactions = (EACH * runs * 4).to_string();
+            let load = ["-n", "-N", "-M", "prepared", "-c", &clients, "-j", "2", "-t", &transactions, &url];
+            let text = cluster.program("pgbench", &load);
+            // It leaves out the time that connecting takes.
+            let rate = text
+                .lines()
+                .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
+            Duration::from_secs_f64(TRANSFERS as f64 * runs as f64 / rate.unwrap())
+        });
+    });
+    group.finish();
+}
+
 /// How long a start takes: attach, and answer the first question.
 fn starts(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
@@ -214,5 +281,5 @@ fn starts(c: &mut Criterion) {
     );
 }
 
-criterion_group!(all, transfers, starts);
+criterion_group!(all, transfers, postgres, starts);
 criterion_main!(all);

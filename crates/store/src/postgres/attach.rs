@@ -101,7 +101,8 @@ impl Attachment {
         last_seen: Durability,
     ) -> Result<(), StoreError> {
         let at = session.whereabouts().await?;
-        check_server(&at).map_err(replaced)?;
+        // Set back, it may be used again.
+        check_server(&at).map_err(|error| StoreError::Io(error.to_string()))?;
         let found = stored(session).await?;
         schema::check_version(found.version).map_err(replaced)?;
         check_place(&found, &at).map_err(replaced)?;
@@ -112,6 +113,9 @@ impl Attachment {
         let commits = session.first(sql, &[&self.id.as_bytes().as_slice()], |c| c.number::<u64>()).await?;
         if commits.is_none_or(|commits| commits < acknowledged) {
             return Err(StoreError::Replaced("commits that it acknowledged are missing".into()));
+        }
+        if at.timeline < self.timeline {
+            return Err(StoreError::Replaced("it is the primary from before a failover".into()));
         }
         if at.timeline != self.timeline {
             if at.timeline != found.timeline {

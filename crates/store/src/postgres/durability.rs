@@ -1,6 +1,7 @@
 //! What becomes of acknowledged commits if the server is lost: the standbys decide.
 
 use super::session::Session;
+use super::sql::Columns;
 use crate::StoreError;
 
 /// What the loss of the server would cost, as its standbys stand now.
@@ -26,20 +27,32 @@ impl Durability {
     }
 }
 
+/// How the standbys stand, and on which timeline that is so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) timeline: i64,
+    pub(super) durability: Durability,
+}
+
 /// Asks the server. What copies the log and will never take over (a backup under way, an archiver of the log, logical
 /// replication) is no standby.
-pub(super) async fn look(session: &Session) -> Result<Durability, StoreError> {
-    let sql = "SELECT count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(*),
+pub(super) async fn look(session: &Session) -> Result<Seen, StoreError> {
+    let sql = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint,
+                      count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(*),
                       count(*) FILTER (WHERE sync_state IS NULL)
                FROM pg_stat_replication r
                WHERE coalesce(application_name, '') NOT IN ('pg_basebackup', 'pg_receivewal')
                AND NOT EXISTS (SELECT FROM pg_replication_slots s
                                WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
-    let counts = session.first(sql, &[], |c| Ok((c.get::<i64>()?, c.get::<i64>()?, c.get::<i64>()?)));
-    Ok(match counts.await?.unwrap_or_default() {
-        (1.., _, _) => Durability::Replicated,
-        (_, 0, _) => Durability::Alone,
-        (_, _, 1..) => Durability::Hidden,
-        _ => Durability::Asynchronous,
-    })
+    let read = |c: &mut Columns<'_>| {
+        let timeline = c.get()?;
+        let durability = match (c.get::<i64>()?, c.get::<i64>()?, c.get::<i64>()?) {
+            (1.., _, _) => Durability::Replicated,
+            (_, 0, _) => Durability::Alone,
+            (_, _, 1..) => Durability::Hidden,
+            _ => Durability::Asynchronous,
+        };
+        Ok(Seen { timeline, durability })
+    };
+    session.first(sql, &[], read).await?.ok_or(StoreError::Closed)
 }

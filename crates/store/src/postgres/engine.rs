@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::attach::{Attachment, AttachmentId, Start, open_first};
-use super::durability::{self, Durability};
+use super::durability::{self, Durability, Seen};
 use super::lane::{Job, Lane, Lock, Task};
 #[cfg(feature = "table")]
 use super::listen::{self, Deposits};
@@ -30,7 +30,8 @@ pub(super) struct Shared {
     pub(super) options: PostgresOptions,
     pub(super) attachment: AttachmentId,
     readers: Readers,
-    durability: Mutex<Durability>,
+    /// On the timeline that the lane goes on: of another one nothing is believed before the lane has looked.
+    seen: Mutex<Seen>,
     /// Why nothing is served any more, if the server turned out to be another one or an older copy.
     replaced: Mutex<Option<StoreError>>,
     /// Reads under way.
@@ -77,7 +78,10 @@ impl Engine {
                     Ok(opened) => opened,
                     Err(error) => return drop(started.send(Err(error))),
                 };
-                let seen = durability::look(&session).await.unwrap_or(Durability::Hidden);
+                let seen = match durability::look(&session).await {
+                    Ok(seen) => seen,
+                    Err(error) => return drop(started.send(Err(error.into()))),
+                };
                 let shared = Arc::new(Shared::new(place, options, &attachment, seen));
                 if started.send(Ok((shared.clone(), Handle::current()))).is_err() {
                     return;
@@ -179,13 +183,13 @@ impl Engine {
 }
 
 impl Shared {
-    fn new(place: Place, options: PostgresOptions, attachment: &Attachment, seen: Durability) -> Self {
+    fn new(place: Place, options: PostgresOptions, attachment: &Attachment, seen: Seen) -> Self {
         let shared = Self {
             place,
             attachment: attachment.id,
             readers: Readers::new(options.readers, attachment.clone()),
             options,
-            durability: Mutex::new(Durability::Replicated),
+            seen: Mutex::new(Seen { durability: Durability::Replicated, ..seen }),
             replaced: Mutex::default(),
             reading: AtomicUsize::new(0),
             #[cfg(feature = "table")]
@@ -211,11 +215,19 @@ impl Shared {
     }
 
     pub(super) fn durability(&self) -> Durability {
-        *lock(&self.durability)
+        lock(&self.seen).durability
     }
 
-    pub(super) fn set_durability(&self, now: Durability) {
-        let before = core::mem::replace(&mut *lock(&self.durability), now);
+    /// Notes how the standbys stand, if that is where the lane goes on.
+    pub(super) fn see(&self, seen: Seen) {
+        if seen.timeline == lock(&self.seen).timeline {
+            self.set_durability(seen);
+        }
+    }
+
+    pub(super) fn set_durability(&self, seen: Seen) {
+        let before = core::mem::replace(&mut *lock(&self.seen), seen).durability;
+        let now = seen.durability;
         match now {
             _ if now == before => {}
             Durability::Replicated => tracing::info!("a synchronous standby has what is committed"),

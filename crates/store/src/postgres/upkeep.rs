@@ -20,13 +20,13 @@ pub(super) async fn serve(shared: Arc<Shared>) {
         sleep(shared.options.upkeep).await;
         let id = *shared.attachment.as_bytes();
         match shared.aside(|db| look(db, id)).await {
-            Ok(seen) => shared.set_durability(seen),
+            Ok(seen) => shared.see(seen),
             Err(error) => tracing::warn!(%error, "upkeep failed; the next one tries again"),
         }
     }
 }
 
-async fn look(db: Arc<Session>, id: [u8; 16]) -> Result<durability::Durability, StoreError> {
+async fn look(db: Arc<Session>, id: [u8; 16]) -> Result<durability::Seen, StoreError> {
     db.execute("UPDATE attachments SET seen = now() WHERE id = $1", &[&id.as_slice()]).await?;
     sweep(&db).await?;
     durability::look(&db).await

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
 /// The folders in which distributions keep the server's programs.
-const FOLDERS: [&str; 3] = ["/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt"];
+const FOLDERS: [&str; 2] = ["/usr/lib/postgresql", "/opt/homebrew/opt"];
 
 /// A running server: one for all tests that run at the same time.
 pub struct Cluster {
@@ -85,6 +85,12 @@ impl Cluster {
         admin(&format!("{}postgres", self.url)).await.batch_execute(sql).await.unwrap();
     }
 
+    /// Runs one of the server's programs: what it prints.
+    #[allow(dead_code, reason = "for the benches, which share this file")]
+    pub fn program(&self, name: &str, arguments: &[&str]) -> String {
+        self.own.as_ref().unwrap().program(name, arguments)
+    }
+
     /// Stops the server as if it had crashed, and starts it again.
     pub fn crash(&self) {
         let own = self.own.as_ref().unwrap();
@@ -141,7 +147,7 @@ impl Own {
         self.program("pg_ctl", &[&["-D", &data, "-w", "-s"], arguments].concat());
     }
 
-    fn program(&self, name: &str, arguments: &[&str]) {
+    fn program(&self, name: &str, arguments: &[&str]) -> String {
         let program = self.programs.join(name);
         let mut command = match self.user {
             None => Command::new(program),
@@ -151,8 +157,10 @@ impl Own {
                 command
             }
         };
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(command.args(arguments).status().unwrap().success(), "{name} {arguments:?}");
+        command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
+        let ran = command.args(arguments).output().unwrap();
+        assert!(ran.status.success(), "{name} {arguments:?}");
+        String::from_utf8(ran.stdout).unwrap()
     }
 }
 
@@ -166,7 +174,10 @@ fn programs() -> Option<PathBuf> {
     let paths = env::var_os("PATH").unwrap_or_default();
     let versions = FOLDERS.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
     let installed = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
-    env::split_paths(&paths).chain(installed).find(|folder| folder.join("initdb").exists())
+    let program =
+        env::split_paths(&paths).chain(installed).map(|folder| folder.join("initdb")).find(|p| p.exists())?;
+    // A link leads to the folder that has all of them.
+    Some(fs::canonicalize(program).ok()?.parent()?.to_path_buf())
 }
 
 fn is_root() -> bool {

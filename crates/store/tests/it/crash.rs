@@ -183,7 +183,7 @@ fn say(line: &str) {
 }
 
 async fn pay(store: AnyStore, n: u8) {
-    for round in 0_u8.. {
+    for round in (0..=u8::MAX).cycle() {
         let (from, to) = (round.wrapping_add(n) % ACCOUNTS, round.wrapping_mul(3) % ACCOUNTS);
         if from == to {
             continue;

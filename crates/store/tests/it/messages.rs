@@ -17,6 +17,18 @@ fn store_errors() {
             "the outcome of the commit is unknown: ask again under the same id, spend nothing twice",
         ),
         (StoreError::TooLarge, "a number in the request is larger than the database keeps (2^63 - 1)"),
+        (
+            StoreError::Unavailable("connection closed".into()),
+            "the database server cannot be reached (connection closed): nothing was changed; ask again later",
+        ),
+        (
+            StoreError::NotReplicated,
+            "pads are refused while PostgreSQL has standbys and none is synchronous: set synchronous_standby_names",
+        ),
+        (
+            StoreError::Replaced("it is another one".into()),
+            "the database is not the one that was attached (it is another one): stop, and attach it after a restore",
+        ),
         (StoreError::Closed, "the store was closed: attach it again"),
         (StoreError::Forked, "the process was forked: only the one that attached the store may use it"),
         (StoreError::Io("disk I/O error".into()), "the database failed (disk I/O error)"),
@@ -57,6 +69,27 @@ fn attach_errors() {
             "x.db has another name too (a hard link): remove every name but one",
         ),
         (
+            AttachError::NotProvisioned,
+            "the PostgreSQL database has no tables of this library: provision it, or name the right one",
+        ),
+        (
+            AttachError::Provisioned,
+            "the PostgreSQL database has tables of this library: attach it; nothing is overwritten",
+        ),
+        (
+            AttachError::OldServer { found: 140_009 },
+            "the server is PostgreSQL 14: version 15 or later is needed",
+        ),
+        (
+            AttachError::Unsafe { setting: "fsync", value: "off".into() },
+            "the server has fsync = off and would lose what it acknowledged: set it to on",
+        ),
+        (
+            AttachError::RestoreRequired(Restored::Timeline { found: 3, known: 2 }),
+            "the database is on timeline 3, it was on 2: attach it after a failover if a synchronous standby took \
+             over, else after a restore",
+        ),
+        (
             AttachError::Url(InvalidUrl::NoEngine),
             "a store is named as engine:place, such as sqlite:./exchange.db",
         ),
@@ -68,6 +101,7 @@ fn attach_errors() {
         (Restored::Backup, "the database is a backup"),
         (Restored::NoGuard, "the database has no readable guard file beside it"),
         (Restored::OtherInstance, "the guard file belongs to another database"),
+        (Restored::OtherPlace, "the database is a copy: it was in another cluster or database"),
         (Restored::Copied, "the database is a copy: it lies in another file than its guard knows"),
         (
             Restored::Behind { commits: 3, seen: 5 },
