@@ -15,7 +15,12 @@
     reason = "a bench may panic, and measures time"
 )]
 
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the store")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::std_instead_of_alloc,
+    reason = "shared with the tests of the store"
+)]
 #[path = "../crates/store/tests/it/cluster.rs"]
 mod cluster;
 
