@@ -10,6 +10,7 @@
 //! The passphrase of `-p` comes from `SYMBOLON_PASSPHRASE` or a prompt. Status: 0, 1 (with the reason), 2 (usage).
 
 use core::time::Duration;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -112,12 +113,24 @@ struct Files {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    ExitCode::from(program(std::env::args_os()))
+}
+
+/// The status: 0, 1 with the reason on stderr, 2 for a usage that is not one.
+fn program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // Nobody is left to be told.
+            let _ = usage.print();
+            return if usage.use_stderr() { 2 } else { 0 };
+        }
+    };
     match run(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             eprintln!("envelope: {}", explain(&*failure));
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -398,81 +411,4 @@ impl Write for Output {
 }
 
 #[cfg(test)]
-mod tests {
-    use symbolon::envelope::{Context, Policy, RecordId};
-
-    use super::*;
-
-    fn call(folder: &Path, line: &str) -> Result<(), String> {
-        let place = |word: &str| match word.strip_prefix("./") {
-            Some(name) => folder.join(name).to_str().unwrap().to_string(),
-            None => word.to_string(),
-        };
-        let words = ["envelope"].into_iter().chain(line.split_whitespace()).map(place);
-        let arguments =
-            Arguments::try_parse_from(words).map_err(|error| format!("usage: {}", error.kind()))?;
-        run(arguments.command).map_err(|failure| explain(&*failure))
-    }
-
-    #[test]
-    fn everyday_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        let call = |line: &str| call(folder, line);
-        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-        let document = [7; 200_000];
-        std::fs::write(folder.join("plain"), document).unwrap();
-        for (key, flags) in [("alice", ""), ("bob", ""), ("carol", "--pq")] {
-            call(&format!("keygen {flags} -o ./{key}")).unwrap();
-        }
-        let recipient = |key: &str| {
-            let text = String::from_utf8(read(key)).unwrap();
-            text.lines().next().unwrap().strip_prefix("# public key: ").unwrap().to_string()
-        };
-        assert!(call("keygen -o ./alice").unwrap_err().contains("is there already"));
-
-        for armor in ["", "-a"] {
-            call(&format!("seal {armor} -r {} -o ./sealed ./plain", recipient("alice"))).unwrap();
-            call("open -i ./bob -i ./alice -o ./opened ./sealed").unwrap();
-            assert!(read("opened") == document);
-            assert!(call("open -i ./bob -o ./opened ./sealed").unwrap_err().starts_with("no matching key"));
-            call(&format!("rewrap -i ./bob -i ./alice -r {} -o ./sealed ./sealed", recipient("carol")))
-                .unwrap();
-            assert!(call("open -i ./alice -o ./opened ./sealed").unwrap_err().starts_with("no matching key"));
-            call("open -i ./carol -o ./opened ./sealed").unwrap();
-            assert!(read("opened") == document);
-            call("inspect ./sealed").unwrap();
-            call("inspect --json ./sealed").unwrap();
-        }
-
-        std::fs::write(
-            folder.join("list"),
-            format!("# both\n{}\n\n{}\n", recipient("alice"), recipient("bob")),
-        )
-        .unwrap();
-        call("seal -R ./list -o ./sealed ./plain").unwrap();
-        call("open -i ./bob -o ./opened ./sealed").unwrap();
-        let mixed = format!("seal -r {} -r {} -o ./sealed ./plain", recipient("alice"), recipient("carol"));
-        assert!(call(&mixed).unwrap_err().contains("cannot be mixed"));
-
-        let mut damaged = read("sealed");
-        *damaged.last_mut().unwrap() ^= 1;
-        std::fs::write(folder.join("damaged"), &damaged).unwrap();
-        assert!(call("open -i ./bob -o ./never ./damaged").unwrap_err().starts_with("payload"));
-        assert!(!folder.join("never").exists());
-        damaged[30] ^= 1;
-        std::fs::write(folder.join("damaged"), &damaged).unwrap();
-        assert!(call("open -i ./bob -o ./never ./damaged").unwrap_err().starts_with("header"));
-        let recipient: AgeRecipient = recipient("bob").parse().unwrap();
-        let context = Context::of(RecordId::generate(&mut OsRng)).under(Policy::VIEW_ONLY);
-        let viewed = Seal::to(&[&recipient]).context(&context).bytes(b"look").unwrap();
-        std::fs::write(folder.join("viewed"), viewed).unwrap();
-        assert!(call("open -i ./bob -o ./never ./viewed").unwrap_err().starts_with("policy"));
-        assert!(!folder.join("never").exists());
-        call("open -i ./bob ./viewed").unwrap();
-        for usage in ["", "seal ./plain", "open ./sealed", "seal -p -r x ./plain", "rewrap -i ./bob ./sealed"]
-        {
-            assert!(call(usage).unwrap_err().starts_with("usage"), "{usage}");
-        }
-    }
-}
+mod tests;
