@@ -15,7 +15,7 @@ mod approvals;
 mod directory;
 mod documents;
 mod follow;
-mod link;
+pub(crate) mod link;
 mod mail;
 mod pads;
 mod purchase;

@@ -102,7 +102,7 @@ pub(crate) enum ToClient {
 }
 
 /// What can be asked. Requests marked *(login)* need [`Request::Login`] before them.
-#[derive(PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Request {
     /// "I am this user": true if the directory's newest record of the user names the Noise key of this session.
     #[n(0)]

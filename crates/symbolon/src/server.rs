@@ -21,6 +21,7 @@ use tracing::Instrument;
 use crate::folder::ServerFolder;
 use crate::service::{AnyCourier, AnyProcess, Courier, Process, ProcessPieces, Service, Services};
 
+mod cluster;
 mod connection;
 mod documents;
 mod exchange;
@@ -33,6 +34,7 @@ mod mail;
 mod operator;
 mod pads;
 mod people;
+mod relay;
 mod sale;
 
 pub use limits::{Limits, Rate};
@@ -85,6 +87,7 @@ pub struct ServerBuilder {
     realm: Option<Id>,
     pad_price: Amount,
     limits: Limits,
+    advertised: Option<SocketAddr>,
 }
 
 impl ServerBuilder {
@@ -143,6 +146,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Where other processes of this server, over the same PostgreSQL database, reach this one; the address that it listens
+    /// on if nothing is said, which is of no use to others if it is `0.0.0.0`.
+    pub const fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.advertised = Some(addr);
+        self
+    }
+
     /// Listens on a well-known port; with port 0 the system chooses one.
     ///
     /// # Errors
@@ -152,9 +162,12 @@ impl ServerBuilder {
         self.limits.check().map_err(ServerError::Limits)?;
         let key = *self.identity.public().noise_key();
         let listener = Listener::bind(addr, self.identity.noise_key()).policy(self.policy.clone());
-        let exchange = Arc::new(Exchange::new(self)?);
-        exchange.pads.sweep(&exchange.store).await.map_err(ServerError::Folder)?;
+        let advertised = self.advertised;
+        let mut exchange = Exchange::new(self)?;
+        exchange.pads.enter(&exchange.store).await.map_err(ServerError::Folder)?;
         let listener = listener.start().await?;
+        exchange.join(advertised.unwrap_or_else(|| listener.local_addr()));
+        let exchange = Arc::new(exchange);
         Ok(Server { exchange, listener, key })
     }
 }
@@ -174,6 +187,7 @@ impl Server {
             realm: None,
             pad_price: Amount::ZERO,
             limits: Limits::default(),
+            advertised: None,
         }
     }
 
@@ -202,6 +216,7 @@ impl Server {
         let Limits { sessions: most, sessions_per_source, grace, .. } = self.exchange.gate.limits;
         let permits = Arc::new(Semaphore::new(most));
         let guests = Guests::default();
+        let mut deposits = self.exchange.deposits();
         let mut sessions = JoinSet::new();
         let mut due = tokio::time::interval(housekeeping::EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,6 +232,7 @@ impl Server {
                 biased;
                 () = &mut stop => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+                news = cluster::next(&mut deposits) => self.exchange.tell(news),
                 _ = due.tick() => {
                     let exchange = Arc::clone(&self.exchange);
                     sessions.spawn(async move { exchange.housekeep().await });
@@ -227,7 +243,11 @@ impl Server {
                 }
                 next = next => {
                     let Some((session, permit)) = next else { break };
-                    let seat = guests.seat(session.peer_addr().ip(), sessions_per_source);
+                    // Another process of this server comes for all its clients.
+                    let seat = match session.peer() == Some(&self.key) {
+                        true => Some(None),
+                        false => guests.seat(session.peer_addr().ip(), sessions_per_source).map(Some),
+                    };
                     let span = tracing::debug_span!("session", peer = %session.peer_addr(), port = session.local_port());
                     let connection = Connection::new(Arc::clone(&self.exchange), session);
                     let stopped = stopped.clone();
@@ -251,6 +271,7 @@ impl Server {
             sessions.shutdown().await;
         }
         self.exchange.pads.detach().await;
+        self.exchange.leave().await;
         self.exchange.store.clone().close().await;
         tracing::info!("stopped");
     }

@@ -165,6 +165,13 @@ impl<S: MailboxStore> Mailbox<S> {
             bell.send_replace(());
         }
     }
+
+    /// Makes everybody who listens look: when word of other processes' letters may have been missed.
+    pub fn ring_all(&self) {
+        for bell in self.bells.lock().values() {
+            bell.send_replace(());
+        }
+    }
 }
 
 impl Bells {

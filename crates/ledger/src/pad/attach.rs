@@ -17,6 +17,14 @@ use crate::{
 /// This process, among those that own pads.
 static OWNER: LazyLock<OwnerId> = LazyLock::new(|| OwnerId::generate(&mut OsRng));
 
+impl OwnerId {
+    /// The name under which this process leases pads: a new one in every life.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        *OWNER
+    }
+}
+
 impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
     /// Starts using a pad that was provisioned, where its ledger says that it stands.
     ///
@@ -160,7 +168,7 @@ pub(super) async fn lease<S: LedgerStore>(
     let now = UnixTime::now();
     let until = now.saturating_add(policy.lease);
     let (pad, instance, takeover) = (row.id, row.instance, policy.takeover);
-    let op = Op::Attach { pad, instance, owner: *OWNER, until, takeover };
+    let op = Op::Attach { pad, instance, owner: OwnerId::of_this_process(), until, takeover };
     let outcomes = store.commit(Batch::new(now).with(op)).await?;
     match outcomes.into_iter().next() {
         Some(Outcome::Attached(row)) => Ok(*row),

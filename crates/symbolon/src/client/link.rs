@@ -23,11 +23,11 @@ const SILENCE: Duration = Duration::from_secs(300);
 
 /// The session, for one request at a time.
 #[derive(Debug)]
-pub(super) struct Link(Mutex<Wire>);
+pub(crate) struct Link(Mutex<Wire>);
 
 /// The session while one request has it.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     out: SendHalf,
     from: RecvHalf,
     next: u64,
@@ -40,7 +40,7 @@ pub(super) struct Wire {
 }
 
 /// What comes after a request.
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// Its answer.
     Reply(Reply),
     /// A message for the witness of a pad; the answer comes after it is answered.
@@ -48,14 +48,14 @@ pub(super) enum Asked {
 }
 
 impl Link {
-    pub(super) fn new(mut session: Session) -> Self {
+    pub(crate) fn new(mut session: Session) -> Self {
         session.set_max_message(MAX_MESSAGE);
         let (out, from) = session.split();
         Self(Mutex::new(Wire { out, from, next: 0, patience: ANSWER, dangling: false, ended: false }))
     }
 
     /// Asks, and waits for the one answer.
-    pub(super) async fn ask(&self, request: Request) -> Result<Reply, ClientError> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Reply, ClientError> {
         let mut wire = self.begin().await?;
         let number = wire.request(request).await?;
         let reply = wire.reply(number).await;
@@ -63,7 +63,7 @@ impl Link {
     }
 
     /// Takes the session for a request with data around it. Whoever takes it calls [`Wire::done`].
-    pub(super) async fn begin(&self) -> Result<MutexGuard<'_, Wire>, ClientError> {
+    pub(crate) async fn begin(&self) -> Result<MutexGuard<'_, Wire>, ClientError> {
         let mut wire = self.0.lock().await;
         if core::mem::replace(&mut wire.dangling, true) {
             return Err(ClientError::Interrupted);
@@ -71,17 +71,17 @@ impl Link {
         Ok(wire)
     }
 
-    pub(super) async fn set_patience(&self, patience: Duration) {
+    pub(crate) async fn set_patience(&self, patience: Duration) {
         self.0.lock().await.patience = patience;
     }
 
-    pub(super) fn into_wire(self) -> Wire {
+    pub(crate) fn into_wire(self) -> Wire {
         self.0.into_inner()
     }
 }
 
 impl Wire {
-    pub(super) async fn request(&mut self, request: Request) -> Result<u64, ClientError> {
+    pub(crate) async fn request(&mut self, request: Request) -> Result<u64, ClientError> {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.send(&ToServer::Request(number, request)).await?;
@@ -89,7 +89,7 @@ impl Wire {
     }
 
     /// Sends a piece of the document that request `number` announced. A server that refuses it meanwhile is heard.
-    pub(super) async fn data(&mut self, number: u64, bytes: &[u8]) -> Result<(), ClientError> {
+    pub(crate) async fn data(&mut self, number: u64, bytes: &[u8]) -> Result<(), ClientError> {
         for piece in bytes.chunks(MAX_CHUNK) {
             let message = Zeroizing::new(encode(&ToServer::Data(number, piece.to_vec())));
             let sent = tokio::select! {
@@ -117,11 +117,11 @@ impl Wire {
         }
     }
 
-    pub(super) async fn end(&mut self, number: u64) -> Result<(), ClientError> {
+    pub(crate) async fn end(&mut self, number: u64) -> Result<(), ClientError> {
         self.send(&ToServer::End(number)).await
     }
 
-    pub(super) async fn reply(&mut self, number: u64) -> Result<Reply, ClientError> {
+    pub(crate) async fn reply(&mut self, number: u64) -> Result<Reply, ClientError> {
         match self.reply_or_witness(number).await? {
             Asked::Reply(reply) => Ok(reply),
             Asked::Witness(_) => Err(ClientError::Protocol("a message for the witness of a pad")),
@@ -129,7 +129,7 @@ impl Wire {
     }
 
     /// The answer to `number`, or what the server must be told before it can answer.
-    pub(super) async fn reply_or_witness(&mut self, number: u64) -> Result<Asked, ClientError> {
+    pub(crate) async fn reply_or_witness(&mut self, number: u64) -> Result<Asked, ClientError> {
         match self.answer().await? {
             ToClient::Reply(n, reply) if n == number => Ok(Asked::Reply(reply)),
             ToClient::Witness(n, message) if n == number => Ok(Asked::Witness(message)),
@@ -141,12 +141,12 @@ impl Wire {
     }
 
     /// Answers a message for the witness of a pad.
-    pub(super) async fn witness(&mut self, number: u64, answer: Vec<u8>) -> Result<(), ClientError> {
+    pub(crate) async fn witness(&mut self, number: u64, answer: Vec<u8>) -> Result<(), ClientError> {
         self.send(&ToServer::Witness(number, answer)).await
     }
 
     /// The next piece of what the answer to `number` announced; none at its end.
-    pub(super) async fn piece(&mut self, number: u64) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
+    pub(crate) async fn piece(&mut self, number: u64) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
         match self.answer().await? {
             ToClient::Data(n, bytes) if n == number && bytes.len() <= MAX_CHUNK => {
                 Ok(Some(Zeroizing::new(bytes)))
@@ -169,7 +169,7 @@ impl Wire {
     }
 
     /// The next message to one that listens, as long as the server is there at all.
-    pub(super) async fn pushed(&mut self) -> Result<ToClient, ClientError> {
+    pub(crate) async fn pushed(&mut self) -> Result<ToClient, ClientError> {
         loop {
             match read(within(SILENCE, self.from.recv()).await?)? {
                 ToClient::Ping => self.send(&ToServer::Pong).await?,
@@ -179,13 +179,13 @@ impl Wire {
     }
 
     /// The request is finished: what it gave, with the session free for the next if nothing is under way on it.
-    pub(super) fn done<T>(&mut self, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
+    pub(crate) fn done<T>(&mut self, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
         // A refusal is an answer. After any other failure nobody knows what the next message belongs to.
         self.dangling = self.ended || !matches!(outcome, Ok(_) | Err(ClientError::Refused(_)));
         outcome
     }
 
-    pub(super) async fn close(mut self) -> Result<(), ClientError> {
+    pub(crate) async fn close(mut self) -> Result<(), ClientError> {
         within(self.patience, self.out.finish()).await?;
         // Closing with unread bytes would reset the connection, and could overtake what was just sent.
         let drain = async { while matches!(self.from.recv().await, Ok(Some(_))) {} };
@@ -208,6 +208,6 @@ fn read(message: Option<Vec<u8>>) -> Result<ToClient, ClientError> {
 }
 
 /// An answer that this request does not get.
-pub(super) const fn unexpected<T>(_: &Reply) -> Result<T, ClientError> {
+pub(crate) const fn unexpected<T>(_: &Reply) -> Result<T, ClientError> {
     Err(ClientError::Protocol("an answer of another kind"))
 }

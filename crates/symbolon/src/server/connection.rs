@@ -16,6 +16,7 @@ use super::exchange::Exchange;
 use super::frames::Witness;
 use super::gate::Who;
 use super::limits::Limits;
+use super::relay::Relay;
 use crate::protocol::{
     MAX_MESSAGE, Refusal, RefusalCode, Reply, Request, ToClient, ToServer, decode, encode,
 };
@@ -28,14 +29,16 @@ mod transfer;
 const COME_BACK: Duration = Duration::from_secs(10);
 
 pub(super) struct Connection {
-    exchange: Arc<Exchange>,
-    session: Session,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) session: Session,
     user: Option<Id>,
     witness: Witness,
+    /// A session with another process of this server, which has the pad that this client uses.
+    pub(super) relay: Option<Relay>,
 }
 
 /// Why a session ends early.
-enum End {
+pub(super) enum End {
     /// The connection or its authentication failed.
     Session(SessionError),
     /// The client does not follow the protocol, or was refused for good; it has been told.
@@ -53,7 +56,7 @@ impl From<SessionError> for End {
 impl Connection {
     pub(super) fn new(exchange: Arc<Exchange>, mut session: Session) -> Self {
         session.set_max_message(MAX_MESSAGE);
-        Self { exchange, session, user: None, witness: Witness::default() }
+        Self { exchange, session, user: None, witness: Witness::default(), relay: None }
     }
 
     /// Serves the session until its end, or until the server stops: then the request at hand is finished.
@@ -134,7 +137,10 @@ impl Connection {
                 drop(turn);
                 self.push(number, &cursor, stop).await
             }
-            request => self.serve_one(number, request, stop).await,
+            request => match self.relay(number, request).await? {
+                Some(request) => self.serve_one(number, request, stop).await,
+                None => Ok(()),
+            },
         }
     }
 
@@ -212,8 +218,16 @@ impl Connection {
         }
     }
 
+    /// Whether another process of this server is at the other end, for a client of its own.
+    pub(super) fn is_process(&self) -> bool {
+        self.session.peer() == Some(self.exchange.identity.public().noise_key())
+    }
+
     /// Whose requests these are, for the limits.
     fn who(&self) -> Who {
+        if self.is_process() {
+            return Who::Process;
+        }
         self.user.map_or_else(|| Who::Source(Source::from(self.session.peer_addr().ip())), Who::User)
     }
 
@@ -223,7 +237,7 @@ impl Connection {
         self.exchange.login(user, self.session.peer()).await
     }
 
-    async fn answer(&mut self, number: u64, answer: Result<Reply, Refusal>) -> Result<(), End> {
+    pub(super) async fn answer(&mut self, number: u64, answer: Result<Reply, Refusal>) -> Result<(), End> {
         answer.as_ref().err().inspect(|refusal| count(refusal));
         self.send(&match answer {
             Ok(reply) => ToClient::Reply(number, reply),
@@ -239,7 +253,7 @@ impl Connection {
         Err(End::Told)
     }
 
-    async fn send(&mut self, message: &ToClient) -> Result<(), End> {
+    pub(super) async fn send(&mut self, message: &ToClient) -> Result<(), End> {
         // A client that does not read must not hold the server.
         let Limits { piece, .. } = self.exchange.gate.limits;
         timeout(piece, self.session.send(&encode(message))).await.map_err(|_| End::Silent)??;
@@ -248,10 +262,10 @@ impl Connection {
 }
 
 /// The way to the client as the witness of the server's lane, while its frame waits for an answer.
-struct Link<'a> {
-    session: &'a mut Session,
-    number: u64,
-    piece: Duration,
+pub(super) struct Link<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) number: u64,
+    pub(super) piece: Duration,
 }
 
 impl WitnessLink for Link<'_> {

@@ -12,6 +12,7 @@ use symbolon_store::AnyStore;
 use symbolon_table::{DirectoryServer, Mailbox, MailboxLimits};
 use tokio::sync::{Mutex, Semaphore};
 
+use super::cluster::Cluster;
 use super::gate::Gate;
 use super::pads::Pads;
 use super::{Processes, ServerBuilder, ServerError};
@@ -47,6 +48,9 @@ pub(super) struct Exchange {
     /// For each KiB of a pad.
     pub(super) pad_price: Amount,
     pub(super) gate: Gate,
+    pub(super) identity: Identity,
+    /// The other processes of this server, where its store has a place for them.
+    pub(super) cluster: Option<Cluster>,
 }
 
 impl Exchange {
@@ -90,6 +94,8 @@ impl Exchange {
             pad_price,
             gate: Gate::new(limits),
             store,
+            identity,
+            cluster: None,
         })
     }
 }

@@ -32,6 +32,8 @@ pub(super) enum Who {
     User(Id),
     /// Nobody is logged in.
     Source(Source),
+    /// Another process of this server, which keeps its clients within their limits itself.
+    Process,
 }
 
 /// What stands before a server's work.
@@ -107,7 +109,9 @@ impl Gate {
         who: Who,
         source: Source,
     ) -> Result<Turn<'_>, Refusal> {
-        self.request_rate.take(who, 1).map_err(|wait| Refusal::later("too many requests", wait))?;
+        if who != Who::Process {
+            self.request_rate.take(who, 1).map_err(|wait| Refusal::later("too many requests", wait))?;
+        }
         if matches!(request, Request::Register(_)) {
             let took = self.registration_rate.take(source, 1);
             took.map_err(|wait| Refusal::later("too many registrations from your network", wait))?;
@@ -127,6 +131,9 @@ impl Gate {
 
     /// Lets so many bytes through, in their time.
     pub(super) async fn pass(&self, who: Who, bytes: usize) {
+        if who == Who::Process {
+            return;
+        }
         let wait = self.byte_rate.pass(who, u64::try_from(bytes).unwrap_or(u64::MAX));
         if !wait.is_zero() {
             sleep(wait).await;

@@ -20,6 +20,7 @@ impl Exchange {
     /// Does what is due. What fails is tried again the next time.
     pub(super) async fn housekeep(&self) {
         self.gate.tidy();
+        self.announce().await;
         if let Err(error) = self.expire_holds().await {
             tracing::warn!(%error, "holds not expired");
         }
@@ -61,7 +62,11 @@ impl Exchange {
                 tracing::warn!(entry = %entry.id, %error, "not delivered: it is tried again");
                 return Ok(());
             }
-            self.store.commit(Batch::new(UnixTime::now()).with(Op::Dequeue(entry.id))).await?;
+            match self.store.commit(Batch::new(UnixTime::now()).with(Op::Dequeue(entry.id))).await {
+                // Another process delivered it too: it knows it by its id.
+                Ok(_) | Err(CommitError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use alloc::sync::Arc;
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 
-use symbolon_ledger::material::FileHalf;
-use symbolon_ledger::{Folder, Pad, PadId, PadStatus, Policy};
+use symbolon_ledger::material::{FileHalf, MaterialError};
+use symbolon_ledger::{Folder, Pad, PadError, PadId, PadStatus, Policy};
 use symbolon_store::AnyStore;
 use tokio::sync::Mutex;
 
@@ -28,6 +29,10 @@ pub(super) struct Pads {
     attached: Lock<Attached>,
     /// One is attached at a time, so that none is attached twice.
     attaching: Mutex<()>,
+    /// The lock that tells other processes that the folder is in use.
+    pub(super) share: Option<File>,
+    /// Other processes of this server have pads of their own.
+    pub(super) is_one_of_many: bool,
 }
 
 #[derive(Default)]
@@ -68,7 +73,15 @@ impl Attached {
 impl Pads {
     pub(super) fn new(store: AnyStore, path: PathBuf) -> Self {
         let folder = Folder::new(&path);
-        Self { store, path, folder, attached: Lock::default(), attaching: Mutex::default() }
+        Self {
+            store,
+            path,
+            folder,
+            attached: Lock::default(),
+            attaching: Mutex::default(),
+            share: None,
+            is_one_of_many: false,
+        }
     }
 
     pub(super) const fn folder(&self) -> &Folder {
@@ -89,7 +102,14 @@ impl Pads {
             return Ok(pad);
         }
         let policy = Policy::default().income(REVENUE);
-        let pad = Pad::attach_with(&self.store, &self.folder, id, policy).await.map_err(refused)?;
+        let pad = match Pad::attach_with(&self.store, &self.folder, id, policy).await {
+            // Whether there is such a pad is told to nobody: this is said of any.
+            Err(PadError::Material(MaterialError::NotFound(_))) if self.is_one_of_many => {
+                let why = "no process of the server that has such a pad is there: ask again";
+                return Err(Refusal::new(RefusalCode::Unavailable, why));
+            }
+            attached => attached.map_err(refused)?,
+        };
         if pad.status() == PadStatus::Open && pad.remaining().receive == 0 {
             // What asked before is answered by nobody any more, and must not keep the pad from its end.
             pad.dismiss_all().await.map_err(refused)?;
@@ -99,6 +119,11 @@ impl Pads {
             return Ok(pad);
         }
         Err(Refusal::new(RefusalCode::Unavailable, "too many pads are at work: ask again"))
+    }
+
+    /// Whether the pad is attached here.
+    pub(super) fn has(&self, id: PadId) -> bool {
+        self.lock().pads.contains_key(&id)
     }
 
     /// Lets go of a handle that is of no more use, unless another took its place.

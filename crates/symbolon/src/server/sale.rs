@@ -8,7 +8,7 @@ use symbolon_keys::{OsRng, UnixTime};
 use symbolon_ledger::material::FileHalf;
 use symbolon_ledger::{
     AccountId, Amount, Batch, CommitError, FileSink, GeneratorSource, Issue, IssueError, LedgerStore, Op,
-    Pad, PadError, PadHalf, PadId, Provision, Side, SinglePad, Transfer, TransferId,
+    Pad, PadError, PadHalf, PadId, Provision, Side, SinglePad, Transfer,
 };
 use symbolon_store::AnyStore;
 use tokio::task::spawn_blocking;
@@ -22,6 +22,9 @@ use crate::voucher::Voucher;
 /// The longest pad that is sold over a session: both its halves lie on the server's disk until the buyer uses it, so that
 /// a voucher of little worth must not fill it. Longer pads are issued to a medium.
 const MAX_SOLD: u64 = 64 << 20;
+
+/// The file beside the folder that every process which uses it has a shared lock on.
+const LOCK: &str = "in-use";
 
 impl Pads {
     /// The buyer's half, while it may have to be sent again.
@@ -42,8 +45,26 @@ impl Pads {
         }
     }
 
-    /// Removes what a sale that never was left behind: halves that no ledger knows.
-    pub(super) async fn sweep(&self, store: &AnyStore) -> io::Result<()> {
+    /// Takes a share of the folder, for as long as this lives. Whoever is alone in it first removes what a sale that
+    /// never was left behind: where others are at work, such a thing may be a sale under way.
+    pub(super) async fn enter(&mut self, store: &AnyStore) -> io::Result<()> {
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path().with_file_name(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => self.sweep(store).await?,
+            Err(fs::TryLockError::WouldBlock) => tracing::info!("another process shares the folder of pads"),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        lock.lock_shared()?;
+        self.share = Some(lock);
+        Ok(())
+    }
+
+    /// Removes halves that no ledger knows.
+    async fn sweep(&self, store: &AnyStore) -> io::Result<()> {
         for entry in fs::read_dir(self.path())?.flatten() {
             let path = entry.path();
             let name = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
@@ -93,13 +114,12 @@ impl Exchange {
         purchase: PurchaseRef,
         bytes: u64,
     ) -> Result<PathBuf, Refusal> {
-        let paid = voucher.transfer(b"value", &purchase.0);
-        let pad = match self.sold(paid).await? {
+        let pad = match self.sold(voucher, purchase).await? {
             Some(pad) => pad,
             None => match self.sell(voucher, purchase, bytes).await {
                 Ok(pad) => pad,
                 // Asked for twice at once: whichever came first is the purchase.
-                Err(refusal) => self.sold(paid).await?.ok_or(refusal)?,
+                Err(refusal) => self.sold(voucher, purchase).await?.ok_or(refusal)?,
             },
         };
         let copy = self.pads.copy(pad);
@@ -110,7 +130,12 @@ impl Exchange {
     }
 
     /// The pad that was paid for so.
-    async fn sold(&self, paid: TransferId) -> Result<Option<PadId>, Refusal> {
+    pub(super) async fn sold(
+        &self,
+        voucher: &Voucher,
+        purchase: PurchaseRef,
+    ) -> Result<Option<PadId>, Refusal> {
+        let paid = voucher.transfer(b"value", &purchase.0);
         let row = self.store.transfer(paid).await.map_err(unavailable)?;
         Ok(row.map(|row| PadId::new(row.transfer.reference)))
     }

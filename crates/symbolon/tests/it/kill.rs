@@ -30,6 +30,7 @@ use symbolon::{
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::postgres::cluster;
 use crate::world::{FilePad, User, url};
 
 /// Where the killed process finds its database and its folder; without it, `child` does nothing.
@@ -58,7 +59,7 @@ fn child() {
     });
 }
 
-async fn server(store: &str, folder: &Path, identity: &str) -> Server {
+pub(crate) async fn server(store: &str, folder: &Path, identity: &str) -> Server {
     let identity: Identity = identity.parse().unwrap();
     let store = AnyStore::attach(store).await.expect("a killed process leaves a store that can be attached");
     let folder = ServerFolder::attach(folder, &identity).unwrap();
@@ -68,17 +69,29 @@ async fn server(store: &str, folder: &Path, identity: &str) -> Server {
 }
 
 /// A server that is killed and started again.
-struct Victim {
+pub(crate) struct Victim {
     store: String,
     folder: PathBuf,
     identity: String,
-    key: NoisePublicKey,
     addr: watch::Sender<SocketAddr>,
     child: Option<Child>,
 }
 
 impl Victim {
-    async fn start(&mut self) {
+    pub(crate) fn new(store: &str, folder: &Path, identity: &str) -> Self {
+        let addr = watch::Sender::new(SocketAddr::from(([127, 0, 0, 1], 1)));
+        Self { store: store.into(), folder: folder.into(), identity: identity.into(), addr, child: None }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        *self.addr.borrow()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub(crate) async fn start(&mut self) {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "kill::child", "--nocapture"]).stdout(Stdio::piped()).stderr(Stdio::null());
         command.env(STORE, &self.store).env(FOLDER, &self.folder).env(IDENTITY, &self.identity);
@@ -93,7 +106,7 @@ impl Victim {
         self.addr.send_replace(addr);
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         child.kill().unwrap();
         child.wait().unwrap();
@@ -140,6 +153,13 @@ async fn clients_go_on_and_nothing_acknowledged_is_lost_on_sqlite() {
     killed(&url(&folder.path().join("exchange.db")), folder.path()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_go_on_and_nothing_acknowledged_is_lost_on_postgres() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    killed(&cluster.database().await, folder.path()).await;
+}
+
 async fn killed(store: &str, place: &Path) {
     let kills: u32 = env::var("SYMBOLON_KILLS").map_or(4, |kills| kills.parse().unwrap());
     let identity = Identity::generate(Backend::best(), &mut OsRng);
@@ -151,7 +171,7 @@ async fn killed(store: &str, place: &Path) {
     let carol = User::new("carol");
     let parameters = UserParameters::generate(Epoch::FIRST, &mut OsRng);
     let prepared = server(store, &folder, &text).await;
-    let (operator, addr) = (prepared.operator(), prepared.local_addr());
+    let operator = prepared.operator();
     let realm = operator.realm();
     let key = UserKey::from(Secret::from([7; 32]));
     operator.enrol_key(carol.id, &key, &parameters).await.unwrap();
@@ -159,17 +179,9 @@ async fn killed(store: &str, place: &Path) {
     drop(operator);
     prepared.run(async {}).await;
 
-    let (addr, at) = watch::channel(addr);
-    let key_of_server = *identity.public().noise_key();
-    let mut victim = Victim {
-        store: store.into(),
-        folder: folder.clone(),
-        identity: text.clone(),
-        key: key_of_server,
-        addr,
-        child: None,
-    };
-    let load = Load { addr: at, key: victim.key, stop: Arc::default() };
+    let mut victim = Victim::new(store, &folder, &text);
+    let (addr, key_of_server) = (victim.addr.subscribe(), *identity.public().noise_key());
+    let load = Load { addr, key: key_of_server, stop: Arc::default() };
     let written = tokio::spawn(write(load.clone()));
     let read = tokio::spawn(read(load.clone()));
     let kept = tokio::spawn(keep(load.clone(), carol, key, realm));

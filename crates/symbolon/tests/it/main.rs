@@ -17,6 +17,10 @@ mod limits;
 mod mail;
 mod observe;
 mod pads;
+#[path = "../../../store/tests/it/cluster.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests of the store use more of it")]
+mod postgres;
 mod prices;
+mod processes;
 mod restart;
 mod world;
