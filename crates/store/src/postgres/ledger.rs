@@ -61,7 +61,6 @@ pub(super) async fn judge(db: &Session, batches: &mut [&mut Batched]) -> Result<
     for batched in batches.iter() {
         loaded.want(&batched.batch);
     }
-    load::head(db, &mut loaded).await?;
     loop {
         load::wanted(db, &mut loaded).await?;
         loaded.start_again();

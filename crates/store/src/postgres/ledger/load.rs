@@ -12,23 +12,21 @@ use super::rows::{
 use crate::postgres::session::Session;
 use crate::postgres::sql::{bound, count};
 
-pub(super) async fn head(db: &Session, loaded: &mut Loaded) -> Result<()> {
-    loaded.set_head(rows::head(db).await?);
-    Ok(())
-}
-
+/// The rows that are asked for, and how far the journal goes.
 pub(super) async fn wanted(db: &Session, loaded: &mut Loaded) -> Result<()> {
     let (pads, accounts) = (loaded.pads.wanted(), loaded.accounts.wanted());
     let (transfers, requests) = (loaded.transfers.wanted(), loaded.requests.wanted());
     let outbox = loaded.outbox.wanted();
     // One after the other, without waiting for the answers between.
-    let (pads, accounts, transfers, requests, outbox) = tokio::try_join!(
+    let (head, pads, accounts, transfers, requests, outbox) = tokio::try_join!(
+        rows::head(db),
         locked_pads(db, &pads),
         locked_accounts(db, &accounts),
         locked_transfers(db, &transfers),
         found_requests(db, &requests),
         found_outbox(db, &outbox),
     )?;
+    loaded.set_head(head);
     loaded.pads.found(pads.into_iter().map(|row| (row.id, row)));
     loaded.accounts.found(accounts.into_iter().map(|row| (row.id, row)));
     loaded.transfers.found(transfers.into_iter().map(|row| (row.transfer.id, row)));
