@@ -203,7 +203,7 @@ async fn storm(target: &Arc<Target>, clients: usize) -> Result<(), Failure> {
     start.wait().await;
     let began = Instant::now();
     let (mut served, mut told, mut failed, mut most) = (0_u64, 0_u64, 0_u64, before);
-    let mut last = None;
+    let (mut last, mut worst) = (None, None);
     for task in tasks {
         match task.await? {
             Ok(()) => served = served.saturating_add(1),
@@ -213,7 +213,7 @@ async fn storm(target: &Arc<Target>, clients: usize) -> Result<(), Failure> {
             }
             Err(error) => {
                 failed = failed.saturating_add(1);
-                last = Some(error);
+                worst = Some(error);
             }
         }
         most = most.max(resident()?);
@@ -222,7 +222,8 @@ async fn storm(target: &Arc<Target>, clients: usize) -> Result<(), Failure> {
     println!(
         "storm of {clients}: {served} served, {told} told to come back, {failed} failed in {time:.1} s; +{grown} MiB"
     );
-    last.into_iter().for_each(|error| println!("  the last that was not served: {error}"));
+    last.into_iter().for_each(|error| println!("  the last that was told: {error}"));
+    worst.into_iter().for_each(|error| println!("  the last that failed: {error:?}"));
     Ok(())
 }
 
