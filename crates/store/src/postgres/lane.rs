@@ -340,8 +340,10 @@ async fn together(session: &Arc<Session>, group: &mut [Job]) -> Result<(), Store
         ledger::judge(session, &mut batches).await?;
     }
     for job in group {
-        if let Job::Work(work) = job {
-            work.run(session.clone()).await?;
+        match job {
+            #[cfg(feature = "ledger")]
+            Job::Ledger(_) => {}
+            Job::Work(work) => work.run(session.clone()).await?,
         }
     }
     Ok(())
