@@ -273,7 +273,7 @@ impl Lane {
         let params: [Param<'_>; 1] = [&id];
         let row = session.first(sql, &params, |c| Ok((c.get::<bool>()?, c.get::<Option<i64>>()?)));
         // The limit of a statement would end a wait for a standby, too, and COMMIT succeed without it.
-        let (row, ()) = tokio::try_join!(row, session.batch("SET LOCAL statement_timeout = 0"))?;
+        let (row, ()) = tokio::try_join!(biased; row, session.batch("SET LOCAL statement_timeout = 0"))?;
         match row {
             Some((false, _)) => Ok(None),
             Some((true, Some(commits))) => Ok(u64::try_from(commits).ok()),
@@ -324,7 +324,7 @@ async fn begin(session: &Session, group: &[Job]) -> Result<(), StoreError> {
     // One after the other, without waiting for the answer between.
     let begun = session.batch("BEGIN; SELECT pg_advisory_xact_lock_shared(-1)");
     let params: [Param<'_>; 2] = [&names, &LOCKS];
-    tokio::try_join!(begun, session.all(sql, &params, |_| Ok(()))).map(drop)
+    tokio::try_join!(biased; begun, session.all(sql, &params, |_| Ok(()))).map(drop)
 }
 
 /// Nothing keeps the jobs apart here, because they hardly ever fail: a refusal is an answer and writes nothing.

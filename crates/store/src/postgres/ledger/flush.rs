@@ -72,6 +72,7 @@ pub(super) async fn changes(db: &Session, loaded: &Loaded) -> Result<()> {
     let (new_transfers, transfers) = loaded.transfers.changes();
     let (new_requests, requests) = loaded.requests.changes();
     tokio::try_join!(
+        biased;
         insert_accounts(db, &new_accounts),
         update_accounts(db, &accounts),
         // A pad's row refers to its accounts.

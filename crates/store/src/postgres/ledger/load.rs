@@ -19,6 +19,7 @@ pub(super) async fn wanted(db: &Session, loaded: &mut Loaded) -> Result<()> {
     let outbox = loaded.outbox.wanted();
     // One after the other, without waiting for the answers between.
     let (head, pads, accounts, transfers, requests, outbox) = tokio::try_join!(
+        biased;
         rows::head(db),
         locked_pads(db, &pads),
         locked_accounts(db, &accounts),
