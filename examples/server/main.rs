@@ -7,6 +7,7 @@
 //! server worth FILE | enrol USER FILE | books | check | rotate | status
 //! server backup DIR                                     database, identity, keys and pads, while it serves
 //! server restore --from DIR [--store URL] [--data DIR]  a backup into new places, as a restore
+//! server join --from DIR [--data DIR]                   a folder for another process of the server whose folder is DIR
 //! server upgrade | failover [--store URL]               after a new release; after a standby took over: with no server running
 //! ```
 //! An identity made with `SYMBOLON_PASSPHRASE` set is kept under that passphrase. Status: 0, 1 (with the reason),
@@ -54,6 +55,10 @@ struct Run {
     /// The well-known address.
     #[arg(long, value_name = "ADDR", required = true)]
     listen: Option<SocketAddr>,
+    /// Where other processes of this server, over the same PostgreSQL database, reach this one; ADDR of --listen if nothing
+    /// is said.
+    #[arg(long, value_name = "ADDR")]
+    advertise: Option<SocketAddr>,
     /// What a pad costs for each KiB.
     #[arg(long, value_name = "AMOUNT", default_value_t = 0)]
     pad_price: u64,
@@ -125,6 +130,15 @@ enum Command {
         #[command(flatten)]
         places: Places,
     },
+    /// Make a folder for one more process of a server: the same identity and server keys, and pads of its own.
+    Join {
+        /// The folder of a process that is there.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The new folder.
+        #[arg(long, value_name = "DIR", default_value = "server-data")]
+        data: PathBuf,
+    },
     /// Bring the database to this release's schema.
     Upgrade(Places),
     /// Take a PostgreSQL standby into use that took over while no server ran: you vouch that it was a synchronous one.
@@ -162,6 +176,7 @@ async fn operate(command: Command) -> Result<(), Failure> {
     match command {
         Command::Provision(places) => place::provision(&places).await,
         Command::Restore { from, places } => place::restore(&from, &places).await,
+        Command::Join { from, data } => place::join(&from, &data),
         Command::Upgrade(places) => place::upgrade(&places).await,
         Command::Failover(places) => place::fail_over(&places).await,
         Command::Sell { amount, file, at } => desk::sell(&at.data, amount, &file).await,

@@ -160,6 +160,26 @@ pub(super) async fn restore(from: &Path, places: &Places) -> Result<(), Failure>
     Ok(())
 }
 
+/// Makes a folder for another process: what all processes of a server share, and no pads.
+pub(super) fn join(from: &Path, data: &Path) -> Result<(), Failure> {
+    if data.join("identity").exists() {
+        return Err(format!("{} is a server's folder already: nothing was changed", data.display()).into());
+    }
+    private_folder(data)?;
+    let _lock = Lock::try_on(&data.join("lock"))?;
+    let (exchange, keys) = (data.join("exchange"), Path::new("exchange").join("server-keys.age"));
+    if exchange.exists() {
+        fs::remove_dir_all(&exchange).at(&exchange)?;
+    }
+    private_folder(&exchange)?;
+    private_folder(&exchange.join("pads"))?;
+    copy(&from.join(&keys), &data.join(&keys))?;
+    copy(&from.join("public"), &data.join("public"))?;
+    copy(&from.join("identity"), &data.join("identity"))?;
+    println!("joined: start it with the --store of the others");
+    Ok(())
+}
+
 pub(super) async fn upgrade(places: &Places) -> Result<(), Failure> {
     let url = url(places)?;
     match url.strip_prefix("sqlite:") {

@@ -13,7 +13,7 @@ use super::observe::{Log, Metrics};
 use super::place::{self, Place};
 
 pub(super) async fn run(arguments: Run) -> Result<(), Failure> {
-    let Run { listen, pad_price, metrics, log, request_rate, places } = arguments;
+    let Run { listen, advertise, pad_price, metrics, log, request_rate, places } = arguments;
     let listen = listen.ok_or("say where to listen")?;
     let mut interrupted = pin!(interruption()?);
     // A test may have begun to listen already.
@@ -27,12 +27,14 @@ pub(super) async fn run(arguments: Run) -> Result<(), Failure> {
     if let Some(rate) = request_rate {
         limits.request_rate = Rate::new(rate, rate.saturating_mul(5));
     }
-    let server = Server::builder(store.clone(), identity, folder)
+    let mut server = Server::builder(store.clone(), identity, folder)
         .service(Calculation::default())
         .pad_price(Amount::new(pad_price.into()))
-        .limits(limits)
-        .bind(listen)
-        .await?;
+        .limits(limits);
+    if let Some(addr) = advertise {
+        server = server.advertise(addr);
+    }
+    let server = server.bind(listen).await?;
     let address = server.local_addr();
     let desk = Desk::open(&place, server.operator(), store, age)?;
     if let Some(address) = metrics {
