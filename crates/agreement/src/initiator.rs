@@ -282,6 +282,12 @@ impl Claim {
         &self.body
     }
 
+    /// Whether a path was proven: the claim is good for no other any more, wherever the proof went.
+    #[must_use]
+    pub const fn is_proven(&self) -> bool {
+        self.established.is_none()
+    }
+
     /// Checks the body of a challenge and returns the body of the proof. With the proof sent, the path is bound and
     /// the session begins.
     ///

@@ -141,7 +141,8 @@ impl Assigned {
         }
         let assigned = self.address();
         match self.claim_at(assigned).await {
-            Err(error) if self.assignment.fallback() => {
+            // Once the path is proven, the claim may have been taken: another path would be refused.
+            Err(error) if self.assignment.fallback() && !self.claim.is_proven() => {
                 tracing::debug!(%assigned, %error, "falling back to the well-known port");
                 self.claim_at(self.server).await
             }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use symbolon::envelope::{Context, RecordId, UserKey, UserParameters};
@@ -125,9 +125,15 @@ struct Load {
     addr: watch::Receiver<SocketAddr>,
     key: NoisePublicKey,
     stop: Arc<AtomicBool>,
+    /// What was done: letters, documents, performances, frames.
+    work: Arc<[AtomicUsize; 4]>,
 }
 
 impl Load {
+    fn did(&self, what: usize) {
+        self.work[what].fetch_add(1, Ordering::SeqCst);
+    }
+
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
     }
@@ -181,7 +187,7 @@ async fn killed(store: &str, place: &Path) {
 
     let mut victim = Victim::new(store, &folder, &text);
     let (addr, key_of_server) = (victim.addr.subscribe(), *identity.public().noise_key());
-    let load = Load { addr, key: key_of_server, stop: Arc::default() };
+    let load = Load { addr, key: key_of_server, stop: Arc::default(), work: Arc::default() };
     let written = tokio::spawn(write(load.clone()));
     let read = tokio::spawn(read(load.clone()));
     let kept = tokio::spawn(keep(load.clone(), carol, key, realm));
@@ -192,6 +198,10 @@ async fn killed(store: &str, place: &Path) {
         victim.start().await;
         let random = RecordId::generate(&mut OsRng).as_bytes()[0];
         sleep(Duration::from_millis(150 + 2 * u64::from(random))).await;
+        // On a slow machine the first life lasts until there was something of each kind.
+        while n == 0 && load.work.iter().any(|work| work.load(Ordering::SeqCst) == 0) {
+            sleep(Duration::from_millis(20)).await;
+        }
         victim.kill();
         if kills < 20 || n % 25 == 0 {
             let store = AnyStore::attach(store).await.unwrap();
@@ -244,7 +254,10 @@ async fn write(load: Load) -> BTreeSet<u64> {
                 },
             };
             match client.deposit(&letter).await {
-                Ok(_) => assert!(acknowledged.insert(number)),
+                Ok(_) => {
+                    assert!(acknowledged.insert(number));
+                    load.did(0);
+                }
                 Err(ClientError::Refused(refusal)) => {
                     assert!(
                         matches!(refusal.code(), RefusalCode::Full | RefusalCode::Unavailable),
@@ -307,14 +320,19 @@ async fn keep(load: Load, carol: User, key: UserKey, realm: symbolon::Id) -> usi
         let record = RecordId::generate(&mut OsRng);
         let document = document(record, stored.len());
         match client.put(&key, &Context::new(realm, record, carol.id), None, &document[..]).await {
-            Ok(_) => stored.push(record),
+            Ok(_) => {
+                stored.push(record);
+                load.did(1);
+            }
             Err(_) => client = load.session(&carol).await,
         }
     }
     let client = load.session(&carol).await;
     for (n, record) in stored.iter().enumerate() {
         let mut found = Vec::new();
-        client.get(&key, realm, *record, &mut found).await.expect("a document was lost");
+        if let Err(error) = client.get(&key, realm, *record, &mut found).await {
+            panic!("document {n} of {}: {error:?}", stored.len());
+        }
         assert!(found == document(*record, n), "document {record}");
     }
     stored.len()
@@ -354,11 +372,15 @@ async fn spend(load: Load, voucher: Voucher, place: PathBuf) -> (u128, usize) {
                 frames.add(&sealed);
                 if let Ok(answer) = client.frame(&sealed).await {
                     frames.add(&answer);
+                    load.did(3);
                     pad.open(&answer).await.expect("an answer under the pad");
                 }
             }
             fees += match paid {
-                Ok(fee) => fee,
+                Ok(fee) => {
+                    load.did(2);
+                    fee
+                }
                 Err(quote) => {
                     // It may have been performed: the same is asked until that is known.
                     let mut outcome = None;
