@@ -79,7 +79,8 @@ impl Exchange {
                 store.clone(),
                 secrets.named(b"directory")?,
                 Backend::best(),
-            ),
+            )
+            .limits(limits.registrations),
             mailbox: Arc::new(Mailbox::with_limits(store.clone(), letters)),
             profiles: ProfileVerifier::new(secrets.named(b"profiles")?, store.clone()),
             custodian: Custodian::new(realm, ring, store.clone(), store.clone()).audit(record),

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use symbolon_table::Quota;
+use symbolon_table::{Quota, RegistrationLimits};
 
 /// Each session holds up to 1.5 MiB, so many fit a small machine; and one source must not have them all.
 const SESSIONS: usize = 1024;
@@ -62,6 +62,8 @@ pub struct Limits {
     pub byte_rate: Rate,
     /// Registrations from one source: 2 a second after 256.
     pub registration_rate: Rate,
+    /// What the directory takes in an hour: 65,536 new ids, 1,024 of them from one source, and 16 changes of one id's keys.
+    pub registrations: RegistrationLimits,
     /// Bytes of one document, sealed: 16 GiB.
     pub document: u64,
     /// Bytes of all documents of one owner: 64 GiB.
@@ -110,6 +112,7 @@ impl Default for Limits {
             request_rate: REQUEST_RATE,
             byte_rate: BYTE_RATE,
             registration_rate: REGISTRATION_RATE,
+            registrations: RegistrationLimits::default(),
             document: DOCUMENT,
             documents_per_owner: DOCUMENTS_PER_OWNER,
             documents: DOCUMENTS,

@@ -27,7 +27,7 @@ use symbolon::{
     AnyStore, Calculate, Calculation, Client, ClientError, Identity, NoisePublicKey, Purchase, RefusalCode,
     Server, ServerFolder, Voucher,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use crate::postgres::cluster;
@@ -97,11 +97,17 @@ impl Victim {
         command.env(STORE, &self.store).env(FOLDER, &self.folder).env(IDENTITY, &self.identity);
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let find = move || {
-            let mut lines = out.lines().map_while(Result::ok);
-            lines.find_map(|line| line.strip_prefix("listening ")?.parse().ok())
-        };
-        let addr = tokio::task::spawn_blocking(find).await.unwrap().expect("the server starts");
+        let (tell, told) = oneshot::channel();
+        // Read to its end: a process that says something to nobody ends.
+        std::thread::spawn(move || {
+            let mut tell = Some(tell);
+            for line in out.lines().map_while(Result::ok) {
+                if let Some(addr) = line.strip_prefix("listening ") {
+                    tell.take().map(|tell| tell.send(addr.parse().unwrap()));
+                }
+            }
+        });
+        let addr = told.await.expect("the server starts");
         self.child = Some(child);
         self.addr.send_replace(addr);
     }
