@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use std::io;
 
+use symbolon_agreement::Source;
 use symbolon_agreement::net::{BindError, Listener, Policy};
 use symbolon_keys::{Id, Identity, NoisePublicKey};
 use symbolon_ledger::Amount;
@@ -235,7 +236,7 @@ impl Server {
                 news = cluster::next(&mut deposits) => self.exchange.tell(news),
                 _ = due.tick() => {
                     let exchange = Arc::clone(&self.exchange);
-                    sessions.spawn(async move { exchange.housekeep().await });
+                    sessions.spawn(async move { exchange.tick().await });
                 }
                 _ = recount.tick() => {
                     let exchange = Arc::clone(&self.exchange);
@@ -243,10 +244,13 @@ impl Server {
                 }
                 next = next => {
                     let Some((session, permit)) = next else { break };
-                    // Another process of this server comes for all its clients.
-                    let seat = match session.peer() == Some(&self.key) {
-                        true => Some(None),
-                        false => guests.seat(session.peer_addr().ip(), sessions_per_source).map(Some),
+                    // Another process of this server comes for its clients, who have their places there.
+                    let (seat, permit) = match session.peer() == Some(&self.key) {
+                        true => (Some(None), None),
+                        false => {
+                            let source = Source::from(session.peer_addr().ip());
+                            (guests.seat(source, sessions_per_source).map(Some), Some(permit))
+                        }
                     };
                     let span = tracing::debug_span!("session", peer = %session.peer_addr(), port = session.local_port());
                     let connection = Connection::new(Arc::clone(&self.exchange), session);

@@ -1,8 +1,10 @@
 //! What must not open, and why it does not.
 
+use rand_core::CryptoRng;
 use symbolon_envelope::{
-    CHUNK, Context, ContextError, Expect, Header, HeaderError, MAX_HEADER, Open, OpenError, PayloadError,
-    Rewrap, RewrapError, Seal, SealError, ServerKeys, UserKey, open, payload_len,
+    Binding, CHUNK, Company, Context, ContextError, Expect, FileKey, Header, HeaderError, MAX_HEADER, Open,
+    OpenError, PayloadError, Recipient, Rewrap, RewrapError, Seal, SealError, ServerKeys, Stanza, UserKey,
+    open, payload_len,
 };
 use symbolon_keys::{AgeSecretKey, Backend};
 
@@ -196,7 +198,7 @@ fn header_and_wrap_are_authenticated() {
 fn limits_hold_early() {
     let key = UserKey::generate(&mut rng(1));
     let up = key.up();
-    let recipients: Vec<&dyn symbolon_envelope::Recipient> = vec![&up; 33];
+    let recipients: Vec<&dyn Recipient> = vec![&up; 33];
     assert!(Seal::to(&recipients[..32]).bytes_with(b"", &mut rng(2)).is_ok());
     assert_eq!(Seal::to(&recipients).bytes_with(b"", &mut rng(2)), Err(SealError::TooLong));
     assert_eq!(Seal::to(&[]).bytes_with(b"", &mut rng(2)), Err(SealError::NoRecipients));
@@ -255,6 +257,58 @@ fn rewrap_checks_before_it_writes() {
         Rewrap::from(&alice_up).to(&bob_down).detached(&envelope).is_err(),
         "a header, and nothing after it"
     );
+}
+
+/// A recipient of somebody else's, of a kind that nobody here knows.
+struct Foreign;
+
+impl Recipient for Foreign {
+    fn wrap(&self, _: &FileKey, _: &Binding, _: &mut dyn CryptoRng) -> Result<Stanza, SealError> {
+        Ok(Stanza::new(&["example.com/foreign", "1"], vec![7; 48]).unwrap())
+    }
+
+    fn company(&self) -> Company {
+        Company::Any
+    }
+}
+
+#[test]
+fn a_rewrap_names_only_those_whom_it_is_for() {
+    let (alice, bob) = (UserKey::generate(&mut rng(1)), UserKey::generate(&mut rng(2)));
+    let (alice_up, bob_down) = (alice.up(), bob.down());
+    let envelope = Seal::to(&[&alice_up, &Foreign]).bytes_with(b"document", &mut rng(3)).unwrap();
+    let kinds = |sealed: &[u8]| {
+        let (header, _) = Header::parse(sealed).unwrap();
+        header.stanzas().iter().map(|stanza| stanza.kind().to_string()).collect::<Vec<_>>()
+    };
+    assert!(kinds(&envelope).contains(&"example.com/foreign".to_string()));
+    assert_eq!(open(&alice_up, Expect::anything(), &envelope).unwrap().plaintext(), b"document");
+    let for_bob = Rewrap::from(&alice_up).to(&bob_down).apply(&envelope).unwrap();
+    assert_eq!(kinds(&for_bob).len(), 1, "{:?}", kinds(&for_bob));
+    assert_eq!(open(&bob_down, Expect::anything(), &for_bob).unwrap().plaintext(), b"document");
+}
+
+#[test]
+fn of_a_batch_each_has_its_own_result() {
+    let (alice, bob) = (UserKey::generate(&mut rng(1)), UserKey::generate(&mut rng(2)));
+    let (alice_up, bob_down) = (alice.up(), bob.down());
+    let envelopes = [4, 5, 6].map(|seed| sealed(&alice, b"document", seed));
+    let headers = envelopes.each_ref().map(|envelope| {
+        let (_, payload) = Header::parse(envelope).unwrap();
+        envelope[..envelope.len() - payload.len()].to_vec()
+    });
+    let mut spoilt = headers[1].clone();
+    let end = spoilt.len() - 2;
+    spoilt[end] = if spoilt[end] == b'A' { b'E' } else { b'A' };
+    let batch = [&headers[0][..], &spoilt, &headers[2], b"", &headers[1]];
+    let results: Vec<_> = Rewrap::from(&alice_up).to(&bob_down).batch(batch).collect();
+    assert!(results[1].is_err() && results[3].is_err() && results.len() == 5);
+    for (result, n) in [(&results[0], 0), (&results[2], 2), (&results[4], 1)] {
+        let (_, payload) = Header::parse(&envelopes[n]).unwrap();
+        let joined = [result.as_ref().unwrap(), payload].concat();
+        let opened = open(&bob_down, Expect::exactly(&context(1)), &joined).unwrap();
+        assert_eq!(opened.plaintext(), b"document");
+    }
 }
 
 #[test]

@@ -98,13 +98,18 @@ impl Wire {
                 sent = within(self.patience, self.out.send(&message)) => sent,
             };
             if let Err(error) = sent {
-                return Err(match timeout(LAST_WORDS, self.from.recv()).await {
-                    Ok(Ok(Some(words))) => self.early(number, Some(words)),
-                    _ => error,
-                });
+                return Err(self.last_words(number, error).await);
             }
         }
         Ok(())
+    }
+
+    /// Why the server takes nothing more, if it says so.
+    async fn last_words(&mut self, number: u64, error: ClientError) -> ClientError {
+        match timeout(LAST_WORDS, self.from.recv()).await {
+            Ok(Ok(Some(words))) => self.early(number, Some(words)),
+            _ => error,
+        }
     }
 
     /// What a message means that comes before the document is complete.
@@ -118,7 +123,10 @@ impl Wire {
     }
 
     pub(crate) async fn end(&mut self, number: u64) -> Result<(), ClientError> {
-        self.send(&ToServer::End(number)).await
+        match self.send(&ToServer::End(number)).await {
+            Err(error) => Err(self.last_words(number, error).await),
+            sent => sent,
+        }
     }
 
     pub(crate) async fn reply(&mut self, number: u64) -> Result<Reply, ClientError> {

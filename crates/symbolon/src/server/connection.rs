@@ -154,9 +154,13 @@ impl Connection {
             Request::Frame(frame) => {
                 let exchange = Arc::clone(&self.exchange);
                 let piece = exchange.gate.limits.piece;
-                let mut link = Link { session: &mut self.session, number, piece };
+                let mut link = Link { session: &mut self.session, number, piece, broken: false };
                 let answer = exchange.frame(&frame, &mut link).await;
-                self.answer(number, answer).await
+                match (link.broken, answer) {
+                    // What comes next may be the answer that came too late.
+                    (true, Err(refusal)) => self.end(number, refusal).await,
+                    (_, answer) => self.answer(number, answer).await,
+                }
             }
             Request::Put(record, replaces) => self.put(number, record, replaces, stop).await,
             Request::Get(record) => self.get(number, record).await,
@@ -266,10 +270,13 @@ pub(super) struct Link<'a> {
     pub(super) session: &'a mut Session,
     pub(super) number: u64,
     pub(super) piece: Duration,
+    /// The witness did not answer, or not in time.
+    pub(super) broken: bool,
 }
 
 impl WitnessLink for Link<'_> {
     async fn exchange(&mut self, message: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.broken = true;
         let asked = async {
             self.session
                 .send(&encode(&ToClient::Witness(self.number, message)))
@@ -279,7 +286,10 @@ impl WitnessLink for Link<'_> {
         };
         let answer = timeout(self.piece, asked).await??;
         match decode(&answer.ok_or(io::ErrorKind::UnexpectedEof)?) {
-            Ok(ToServer::Witness(number, answer)) if number == self.number => Ok(answer),
+            Ok(ToServer::Witness(number, answer)) if number == self.number => {
+                self.broken = false;
+                Ok(answer)
+            }
             _ => Err(io::Error::other("not the answer of the witness")),
         }
     }

@@ -7,9 +7,11 @@ use symbolon_keys::Id;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::exchange::{Exchange, unavailable};
+use super::gate::WAIT;
 use crate::protocol::{RecordRef, Refusal, RefusalCode, Reply, Salt};
 use crate::service::{AnyProcess, ServiceError};
 
@@ -39,7 +41,9 @@ impl Exchange {
         let unknown = || Refusal::new(RefusalCode::Service, ServiceError::Unknown(name.into()));
         let Some(AnyProcess::Whole(process)) = self.processes.get(name) else { return Err(unknown()) };
         let process = Arc::clone(process);
-        let turn = Arc::clone(&self.processing).acquire_owned().await.map_err(unavailable)?;
+        let busy = |_| Refusal::later("as many documents are processed as can be", WAIT);
+        let turn = timeout(WAIT, Arc::clone(&self.processing).acquire_owned()).await.map_err(busy)?;
+        let turn = turn.map_err(unavailable)?;
         let runtime = Handle::current();
         // Away from the threads that serve: what it does may block.
         let processed = spawn_blocking(move || {

@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) pad_price: Amount,
     pub(super) gate: Gate,
     pub(super) identity: Identity,
+    /// Held by whoever does what is due.
+    pub(super) housekeeping: Mutex<()>,
     /// The other processes of this server, where its store has a place for them.
     pub(super) cluster: Option<Cluster>,
 }
@@ -96,6 +98,7 @@ impl Exchange {
             gate: Gate::new(limits),
             store,
             identity,
+            housekeeping: Mutex::default(),
             cluster: None,
         })
     }

@@ -11,9 +11,11 @@ use symbolon_ledger::{
     AccountId, Amount, CommitError, LedgerStore, Message, OutboxEntry, OutboxId, PadError, PadId, PadStatus,
     Refusal as Why, Refused, RequestId, Transfer, TransferId, TransferKind, WitnessLink,
 };
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use super::exchange::{Exchange, unavailable};
+use super::gate::WAIT;
 use super::operator::REVENUE;
 use super::pads::Half;
 use crate::protocol::{
@@ -34,7 +36,7 @@ impl Exchange {
             .lane
             .pad;
         let place = self.pads.find(id).await?;
-        let pad = place.lock().await;
+        let pad = turn(&place).await?;
         let answer = match pad.open(frame).await {
             Ok(message) => {
                 self.pads.delivered(id).await;
@@ -64,7 +66,7 @@ impl Exchange {
             *witness = Witness { pad: Some(id), session: WitnessSession::new() };
         }
         let place = self.pads.find(id).await?;
-        let pad = place.lock().await;
+        let pad = turn(&place).await?;
         pad.attest(&mut witness.session, message).await.map(Reply::Witness).map_err(refused)
     }
 
@@ -191,8 +193,10 @@ impl Exchange {
             row.ok_or_else(|| Refusal::new(RefusalCode::Denied, "no pad was paid with this voucher"))?;
         if !row.status.is_closed() {
             let place = self.pads.find(id).await?;
-            place.lock().await.close().await.map_err(refused)?;
+            turn(&place).await?.close().await.map_err(refused)?;
         }
+        // Nobody uses the buyer's half any more.
+        self.pads.delivered(id).await;
         Ok(Reply::Done)
     }
 
@@ -204,6 +208,11 @@ impl Exchange {
         let Some(account) = self.account_of(pad).await? else { return Ok(Amount::ZERO) };
         Ok(self.store.account(account).await?.map_or(Amount::ZERO, |row| row.balance))
     }
+}
+
+/// The pad, when it is free. Who waits has proven nothing yet, and may not wait for long.
+async fn turn(place: &Mutex<Half>) -> Result<MutexGuard<'_, Half>, Refusal> {
+    timeout(WAIT, place.lock()).await.map_err(|_| Refusal::later("the pad is at work", WAIT))
 }
 
 /// Whose lane a client's session is a witness session about.

@@ -14,11 +14,15 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::exchange::unavailable;
+use super::guests::{Guests, Seat};
 use super::limits::{Limits, Rate};
 use crate::protocol::{Refusal, RefusalCode, Request};
 
 /// How long a request waits for its turn before it is told to come back, and when.
-const WAIT: Duration = Duration::from_secs(5);
+pub(super) const WAIT: Duration = Duration::from_secs(5);
+
+/// The part of all transfers that one user may have, or one source without a login: 1 in 8.
+const SHARE: usize = 8;
 
 /// How many finish a document at once, each for another owner, or nearly.
 const SHELVES: usize = 64;
@@ -41,6 +45,9 @@ pub(super) struct Gate {
     pub(super) limits: Limits,
     requests: Semaphore,
     transfers: Semaphore,
+    sharing: Guests<Who>,
+    /// Requests of other processes: they have a place there already, and must not wait for each other's.
+    relayed: Semaphore,
     request_rate: Meter<Who>,
     byte_rate: Meter<Who>,
     registration_rate: Meter<Source>,
@@ -71,6 +78,7 @@ impl Drop for Present<'_> {
 pub(super) struct Turn<'a> {
     _request: SemaphorePermit<'a>,
     _transfer: Option<SemaphorePermit<'a>>,
+    _share: Option<Seat<Who>>,
 }
 
 impl Gate {
@@ -79,6 +87,8 @@ impl Gate {
             limits,
             requests: Semaphore::new(limits.requests),
             transfers: Semaphore::new(limits.transfers),
+            sharing: Guests::default(),
+            relayed: Semaphore::new(limits.requests),
             request_rate: Meter::new(limits.request_rate),
             byte_rate: Meter::new(limits.byte_rate),
             registration_rate: Meter::new(limits.registration_rate),
@@ -117,14 +127,21 @@ impl Gate {
             took.map_err(|wait| Refusal::later("too many registrations from your network", wait))?;
         }
         let busy = || Refusal::later("the server has as much to do as it can", WAIT);
+        let transfers = matches!(
+            request,
+            Request::Put(..) | Request::Get(_) | Request::Process(..) | Request::BuyPad(..)
+        );
+        let places = if who == Who::Process { &self.relayed } else { &self.requests };
         let turn = async {
-            let transfer = match request {
-                Request::Put(..) | Request::Get(_) | Request::Process(..) | Request::BuyPad(..) => {
-                    Some(self.transfers.acquire().await.map_err(|_| busy())?)
-                }
-                _ => None,
-            };
-            Ok(Turn { _request: self.requests.acquire().await.map_err(|_| busy())?, _transfer: transfer })
+            let (mut transfer, mut share) = (None, None);
+            if transfers && who != Who::Process {
+                let most = self.limits.transfers.div_ceil(SHARE);
+                let full = || Refusal::later("you have as many documents on their way as you may", WAIT);
+                share = Some(self.sharing.seat(who, most).ok_or_else(full)?);
+                transfer = Some(self.transfers.acquire().await.map_err(|_| busy())?);
+            }
+            let place = places.acquire().await.map_err(|_| busy())?;
+            Ok(Turn { _request: place, _transfer: transfer, _share: share })
         };
         timeout(WAIT, turn).await.map_err(|_| busy())?
     }
@@ -199,6 +216,7 @@ impl Gate {
 
     /// Counts the bytes of all documents.
     pub(super) async fn count(&self, store: &AnyStore) -> Result<(), symbolon_store::StoreError> {
+        let before = self.stored.load(Ordering::Relaxed);
         let (mut sum, mut after) = (0_u64, None);
         loop {
             let page: Vec<Record> = Records::below(store, u32::MAX, after, PAGE).await?;
@@ -206,7 +224,9 @@ impl Gate {
             after = Some(last.id);
             sum = page.iter().fold(sum, |sum, record| sum.saturating_add(record.payload.len));
         }
-        self.stored.store(sum, Ordering::Relaxed);
+        // With what came meanwhile: it may be counted twice until the next time, and is not missed.
+        let count = |stored: u64| Some(sum.saturating_add(stored.saturating_sub(before)));
+        let _ = self.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         Ok(())
     }
 }

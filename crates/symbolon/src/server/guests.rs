@@ -1,38 +1,40 @@
-//! How many sessions one source may have.
+//! How much of what there is one may have: sessions of a source, transfers of a user.
 
 use alloc::sync::Arc;
-use core::net::IpAddr;
+use core::hash::Hash;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use symbolon_agreement::Source;
+/// How many places each has.
+pub(super) struct Guests<K>(Arc<Mutex<HashMap<K, usize>>>);
 
-/// How many sessions each source has.
-#[derive(Clone, Default)]
-pub(super) struct Guests(Arc<Mutex<HashMap<Source, usize>>>);
+/// One place among those that somebody has.
+pub(super) struct Seat<K: Copy + Eq + Hash>(Guests<K>, K);
 
-/// A session's place among those of its source.
-pub(super) struct Seat(Guests, Source);
+impl<K> Default for Guests<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
 
-impl Guests {
-    /// A place for one more session, unless its source has so many.
-    pub(super) fn seat(&self, ip: IpAddr, most: usize) -> Option<Seat> {
-        let source = Source::from(ip);
-        let mut sessions = self.lock();
-        let count = sessions.entry(source).or_default();
+impl<K: Copy + Eq + Hash> Guests<K> {
+    /// One more place, unless `guest` has so many.
+    pub(super) fn seat(&self, guest: K, most: usize) -> Option<Seat<K>> {
+        let mut seats = self.lock();
+        let count = seats.entry(guest).or_default();
         if *count >= most {
             return None;
         }
         *count = count.saturating_add(1);
-        Some(Seat(self.clone(), source))
+        Some(Seat(Self(Arc::clone(&self.0)), guest))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl<K: Copy + Eq + Hash> Drop for Seat<K> {
     fn drop(&mut self) {
         let mut sessions = self.0.lock();
         if let Some(count) = sessions.get_mut(&self.1) {

@@ -109,27 +109,37 @@ impl Connection {
         };
         let mut unavailable = None;
         for away in others {
-            let relay = match self.relay.take().filter(|relay| relay.is_to(away)) {
-                Some(relay) => relay,
-                None => match self.exchange.reach(away).await {
-                    Ok(wire) => Relay { to: away, wire, used: Instant::now() },
-                    // It may be gone, and its last word still fresh. If it is not, its lock on the pad's file says so.
-                    Err(error) => {
-                        tracing::warn!(process = %away.process, addr = %away.addr, %error, "not reached");
-                        continue;
+            let mut kept = self.relay.take().filter(|relay| relay.is_to(away));
+            loop {
+                let stale = kept.is_some();
+                let relay = match kept.take() {
+                    Some(relay) => relay,
+                    None => match self.exchange.reach(away).await {
+                        Ok(wire) => Relay { to: away, wire, used: Instant::now() },
+                        // It may be gone, and its last word still fresh. If it is not, its lock on the pad says so.
+                        Err(error) => {
+                            tracing::warn!(process = %away.process, addr = %away.addr, %error, "not reached");
+                            break;
+                        }
+                    },
+                };
+                match self.relayed(number, request.clone(), relay).await {
+                    Ok(()) => return Ok(None),
+                    Err(Broken::Client(end)) => return Err(end),
+                    Err(Broken::Process(ClientError::Refused(refusal))) => {
+                        // The owner's word comes first.
+                        unavailable.get_or_insert(refusal);
+                        break;
                     }
-                },
-            };
-            unavailable = match self.relayed(number, request.clone(), relay).await {
-                Ok(()) => return Ok(None),
-                Err(Broken::Client(end)) => return Err(end),
-                Err(Broken::Process(ClientError::Refused(refusal))) => Some(refusal),
-                // Asked again, whoever has the pad by then gives the answer that was given, or the first.
-                Err(Broken::Process(error)) => {
-                    tracing::warn!(process = %away.process, addr = %away.addr, %error, "not relayed");
-                    continue;
+                    // Asked again, whoever has the pad by then gives the answer that was given, or the first.
+                    Err(Broken::Process(error)) => {
+                        tracing::debug!(process = %away.process, addr = %away.addr, %error, "not relayed");
+                        if !stale {
+                            break;
+                        }
+                    }
                 }
-            };
+            }
         }
         match unavailable {
             Some(refusal) => self.answer(number, Err(refusal)).await.map(|()| None),
@@ -146,7 +156,7 @@ impl Connection {
                 Ok(Asked::Reply(reply)) => break Ok(reply),
                 Ok(Asked::Witness(message)) => {
                     let piece = self.exchange.gate.limits.piece;
-                    let mut client = Link { session: &mut self.session, number, piece };
+                    let mut client = Link { session: &mut self.session, number, piece, broken: false };
                     let answer = client.exchange(message).await.map_err(|_| End::Silent)?;
                     relay.wire.witness(there, answer).await?;
                 }
@@ -159,24 +169,24 @@ impl Connection {
         };
         let follows = matches!(reply, Ok(Reply::Follows(_)));
         self.answer(number, reply).await?;
-        if follows {
-            self.pass(number, &mut relay.wire, there).await?;
+        if !follows || self.pass(number, &mut relay.wire, there).await? {
+            relay.used = Instant::now();
+            self.relay = Some(relay);
         }
-        relay.used = Instant::now();
-        self.relay = Some(relay);
         Ok(())
     }
 
-    /// What the answer announced, piece by piece.
-    async fn pass(&mut self, number: u64, wire: &mut Wire, there: u64) -> Result<(), End> {
+    /// What the answer announced, piece by piece; whether it came to its end.
+    async fn pass(&mut self, number: u64, wire: &mut Wire, there: u64) -> Result<bool, End> {
         loop {
             match wire.piece(there).await {
                 Ok(Some(piece)) => self.send(&ToClient::Data(number, piece.to_vec())).await?,
-                Ok(None) => return self.send(&ToClient::End(number)).await,
+                Ok(None) => return self.send(&ToClient::End(number)).await.map(|()| true),
                 Err(error) => {
                     tracing::warn!(%error, "not relayed to the end");
                     let why = "the process of the server that has this pad broke off: ask again";
-                    return self.answer(number, Err(Refusal::new(RefusalCode::Unavailable, why))).await;
+                    let refusal = Refusal::new(RefusalCode::Unavailable, why);
+                    return self.answer(number, Err(refusal)).await.map(|()| false);
                 }
             }
         }

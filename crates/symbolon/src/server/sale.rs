@@ -63,22 +63,23 @@ impl Pads {
         Ok(())
     }
 
-    /// Removes halves that no ledger knows.
+    /// Removes halves that no ledger knows, and those of buyers whose pad is closed.
     async fn sweep(&self, store: &AnyStore) -> io::Result<()> {
         for entry in fs::read_dir(self.path())?.flatten() {
             let path = entry.path();
             let name = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
             let unknown = match (path.extension().and_then(|end| end.to_str()), name) {
                 (Some("new"), _) => true,
-                (Some("copy" | "pad"), Some(pad)) => {
-                    LedgerStore::pad(store, pad).await.map_err(io::Error::other)?.is_none()
-                        && SinglePad::new(&path).header().is_ok()
-                        && is_new(&path)
+                (Some(end @ ("copy" | "pad")), Some(pad)) => {
+                    match LedgerStore::pad(store, pad).await.map_err(io::Error::other)? {
+                        Some(row) => end == "copy" && row.status.is_closed(),
+                        None => SinglePad::new(&path).header().is_ok() && is_new(&path),
+                    }
                 }
                 _ => false,
             };
             if unknown {
-                tracing::info!(path = %path.display(), "removed: no sale knows it");
+                tracing::info!(path = %path.display(), "removed: of no use any more");
                 erase(&path)?;
             }
         }
@@ -125,6 +126,10 @@ impl Exchange {
         let copy = self.pads.copy(pad);
         if copy.is_file() {
             return Ok(copy);
+        }
+        if self.pads.is_one_of_many && !self.pads.folder().path(pad).exists() {
+            let why = "the process of the server that sold this pad is not there: ask again";
+            return Err(Refusal::new(RefusalCode::Unavailable, why));
         }
         Err(Refusal::new(RefusalCode::Conflict, "the pad of this purchase is in use already"))
     }

@@ -352,3 +352,35 @@ async fn the_examples_of_the_specification() {
 fn hex(text: &str) -> Vec<u8> {
     text.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
+
+#[tokio::test]
+async fn one_user_does_not_take_every_place() {
+    let world = World::with(|server| {
+        let mut limits = Limits::default();
+        limits.transfers = 8;
+        server.limits(limits)
+    })
+    .await;
+    let (alice, a, mine) = enrolled(&world, "alice").await;
+    let (_, b, theirs) = enrolled(&world, "bob").await;
+    let second = world.login(&alice).await;
+    let context = Context::new(world.operator.realm(), RecordId::generate(&mut OsRng), alice.id);
+    // A document that never comes: its writer says nothing.
+    let (_silent, document) = tokio::io::duplex(16);
+    let slow = UserKey::from(symbolon::keys::Secret::from(*mine.expose()));
+    let putting = tokio::spawn(async move { a.put(&slow, &context, None, document).await.map(drop) });
+    let record = RecordId::generate(&mut OsRng);
+    let busy = loop {
+        match fetch(&world, &second, &mine, record).await {
+            // The other has not begun.
+            Err(ClientError::Refused(refusal)) if refusal.code() == RefusalCode::Denied => {
+                tokio::task::yield_now().await;
+            }
+            refused => break refused.unwrap_err(),
+        }
+    };
+    assert_eq!(refused(&busy), Some(RefusalCode::Unavailable), "{busy}");
+    let other = fetch(&world, &b, &theirs, record).await.unwrap_err();
+    assert_eq!(refused(&other), Some(RefusalCode::Denied), "{other}");
+    putting.abort();
+}

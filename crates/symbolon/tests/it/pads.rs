@@ -160,6 +160,24 @@ async fn a_pad_is_closed_before_its_end_and_its_value_comes_back() {
     assert_eq!(header.value, Amount::new(100 - 4));
 }
 
+#[tokio::test]
+async fn of_a_pad_that_is_closed_unused_the_buyers_half_goes() {
+    let world = World::new().await;
+    let client = world.connect(&User::new("alice")).await;
+    let voucher = world.operator.sell_voucher(Amount::new(100)).await.unwrap();
+    let purchase = Purchase::new(voucher, 64 << 10, &mut OsRng);
+    let header = client.buy_pad(&purchase, &world.path("alice.pad")).await.unwrap();
+    let copies = || {
+        let files = std::fs::read_dir(world.path("exchange/pads")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|end| end == "copy")).count()
+    };
+    assert_eq!(copies(), 1);
+    client.close_pad(purchase.voucher(), header.pad).await.unwrap();
+    assert_eq!(copies(), 0);
+    let again = client.buy_pad(&purchase, &world.path("again.pad")).await.unwrap_err();
+    assert_eq!(refusal(&again), RefusalCode::Conflict, "{again}");
+}
+
 // proves L15
 #[tokio::test]
 async fn a_pad_that_can_say_nothing_more_is_closed_by_its_voucher() {
