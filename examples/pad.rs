@@ -249,7 +249,8 @@ async fn status(path: &Path, as_json: bool) -> Outcome<()> {
 async fn recover(half: &Half, untouched: Option<(u64, u64)>) -> Outcome<()> {
     let material = SinglePad::new(&half.pad);
     let id = material.header()?.pad;
-    let ledger = AnyStore::attach(&ledger_of(&half.pad)?).await?;
+    // Half or ledger, or both, are from a backup: the ledger forgets nothing by being told so.
+    let ledger = AnyStore::attach_after_restore(&ledger_of(&half.pad)?).await?;
     let pad = match (&half.peer, untouched) {
         (Some(peer), _) => {
             let mut link = Beside(attach(peer).await?, WitnessSession::new());
@@ -298,6 +299,8 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
+    use symbolon::ledger::frame::Frame;
+
     use super::*;
 
     async fn pad(line: &str, folder: &Path) -> Outcome<()> {
@@ -340,6 +343,22 @@ mod tests {
         pad("seal --pad DIR/a.pad --peer DIR/b.pad --in DIR/message --out DIR/one", dir).await.unwrap();
         let old = pad("seal --pad DIR/old.pad --peer DIR/b.pad --in DIR/message", dir).await;
         assert!(old.is_err(), "a restored copy seals nothing");
+
+        // The disk is lost, and comes back from the backup.
+        for (backup, name) in [("old.pad", "a.pad"), ("old.ledger", "a.ledger")] {
+            fs::copy(dir.join(backup), dir.join(name)).unwrap();
+        }
+        let line = "seal --pad DIR/a.pad --peer DIR/b.pad --in DIR/message --out DIR/two";
+        pad(line, dir).await.unwrap_err();
+        pad("recover --pad DIR/a.pad --peer DIR/b.pad", dir).await.unwrap();
+        pad(line, dir).await.unwrap();
+        pad("open --pad DIR/b.pad --peer DIR/a.pad --in DIR/two --out DIR/opened", dir).await.unwrap();
+        assert_eq!(fs::read(dir.join("opened")).unwrap(), b"hello");
+        let range = |name: &str| {
+            let bytes = fs::read(dir.join(name)).unwrap();
+            Frame::parse(&bytes).unwrap().range().clone()
+        };
+        assert!(range("one").end <= range("two").start, "no byte was used twice");
     }
 
     #[test]
