@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use symbolon::keys::Id;
 use symbolon::keys::wire::{Malformed, Reader, put_lp};
-use symbolon::table::{Inbox, InboxError, Table, pad, unpad};
+use symbolon::table::{ApprovalError, Inbox, InboxError, Table, TableError, pad, unpad};
 use symbolon::{Client, ClientError, Follow, RemoteDirectory};
 use symbolon_examples::{Failure, forget, interruption};
 use zeroize::Zeroizing;
@@ -76,6 +76,18 @@ async fn leave(person: &Person, client: &Client) -> Result<Option<Zeroizing<Vec<
     Ok(Some(Zeroizing::new(what.to_vec())))
 }
 
+/// The content of a message of this kind to `to` that an interrupted command may have left at the server; the lock is held.
+pub(crate) fn interrupted(person: &Person, to: &Id, kind: u8) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    let path = person.home.path("outgoing");
+    let Some(outgoing) = person.sealed(&path)? else { return Ok(None) };
+    let content = || {
+        let mut reader = Reader::new(parse(&outgoing)?.0);
+        let same = reader.lp()? == to.as_bytes() && reader.array()? == [kind];
+        Ok(same.then(|| Zeroizing::new(reader.rest().to_vec())))
+    };
+    content().map_err(|_: Malformed| format!("{}: damaged", path.display()).into())
+}
+
 fn parse(outgoing: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let mut reader = Reader::new(outgoing);
     let len = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
@@ -129,13 +141,21 @@ pub(crate) async fn follow(person: &Person) -> Result<(), Failure> {
 async fn patiently(work: impl AsyncFn() -> Result<(), Failure>) -> Result<(), Failure> {
     loop {
         match work().await {
-            Err(failure) if failure.downcast_ref().is_none_or(ClientError::is_passing) => {
+            Err(failure) if is_passing(&failure) => {
                 eprintln!("{failure}; trying again");
             }
             done => return done,
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether the same may succeed later.
+pub(crate) fn is_passing(failure: &Failure) -> bool {
+    failure.downcast_ref().is_some_and(ClientError::is_passing)
+        || failure.downcast_ref().is_some_and(TableError::is_retryable)
+        || matches!(failure.downcast_ref(), Some(InboxError::Store(error)) if error.is_retryable())
+        || matches!(failure.downcast_ref(), Some(ApprovalError::Store(error)) if error.is_retryable())
 }
 
 async fn handle(person: &Person, number: u64, message: &[u8]) -> Result<(), Failure> {

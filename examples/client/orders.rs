@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::home::Person;
 use crate::letters::{self, ORDERS};
-use crate::mail::{ANSWER, ORDER, deliver, table};
+use crate::mail::{self, ANSWER, ORDER, deliver, table};
 
 /// How long an order may wait for its answer.
 const OPEN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -25,6 +25,7 @@ pub(crate) async fn send(person: &Person, to: Id, text: &str, amount: &str) -> R
     let _lock = person.home.lock().await?;
     let client = person.connect().await?;
     let document = document(person.id, amount, text)?;
+    let document = interrupted(person, &to, &document)?.unwrap_or(document);
     let bytes = document.to_bytes()?;
     // Kept before it is sent: what comes back, and from whom, is compared with it.
     let mut kept = Vec::new();
@@ -46,6 +47,15 @@ fn document(payee: Id, amount: &str, text: &str) -> Result<Document, Failure> {
     let mut document = Document::new(ApprovalId::generate(&mut OsRng), minor, unit, payee, expires);
     document.text = text.to_owned();
     Ok(document)
+}
+
+/// The same order, if a command was interrupted that may have sent it: another would be paid as well.
+fn interrupted(person: &Person, to: &Id, order: &Document) -> Result<Option<Document>, Failure> {
+    let Some(sent) = mail::interrupted(person, to, ORDER)? else { return Ok(None) };
+    let sent = Document::from_bytes(&sent)?;
+    let mut same = order.clone();
+    (same.id, same.expires) = (sent.id, sent.expires);
+    Ok((same == sent && UnixTime::now() < sent.expires).then_some(sent))
 }
 
 /// Shows an order that came; false if it is none. Nobody is paid in another's name.

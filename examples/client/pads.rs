@@ -6,7 +6,7 @@ use symbolon::keys::OsRng;
 use symbolon::ledger::material::FileHalf;
 use symbolon::ledger::{Pad, PadError, Policy, Provision, SinglePad};
 use symbolon::{AnyStore, Calculate, Client, ClientError, PadClient, Purchase, RefusalCode};
-use symbolon_examples::{At, Failure, forget, keep, kept};
+use symbolon_examples::{Failure, forget, keep, kept, rename};
 
 use crate::Operation;
 use crate::home::Person;
@@ -38,8 +38,13 @@ pub(crate) async fn buy(person: &Person, voucher: &Path, bytes: u64) -> Result<(
                 format!("pad {pad} is here: `client close` it first, what is left is not lost").into()
             );
         }
-        Some(purchase) => purchase,
+        Some(purchase) => {
+            eprintln!("going on with the purchase that was interrupted, as it was begun");
+            purchase
+        }
         None => {
+            // Of a pad that was closed.
+            forget(&path)?;
             let purchase = Purchase::new(line.trim().parse()?, bytes, &mut OsRng);
             keep(&person.home.path(PURCHASE), purchase.to_text().as_bytes())?;
             purchase
@@ -51,14 +56,15 @@ pub(crate) async fn buy(person: &Person, voucher: &Path, bytes: u64) -> Result<(
     let header = match bought {
         Ok(header) => header,
         Err(error) => {
-            // Certainly not bought: a voucher that buys nothing holds up no other.
-            if matches!(&error, ClientError::Refused(why) if why.code() == RefusalCode::Denied) {
+            // Certainly not bought, for the server looks for a sale first: what cannot be bought holds up nothing else.
+            let is_final = |code| matches!(code, RefusalCode::Denied | RefusalCode::Malformed);
+            if matches!(&error, ClientError::Refused(why) if is_final(why.code())) {
                 forget(&person.home.path(PURCHASE))?;
             }
             return Err(error.into());
         }
     };
-    std::fs::rename(&partial, &path).at(&path)?;
+    rename(&partial, &path)?;
     println!("pad {}, worth {}", header.pad, header.value);
     Ok(())
 }
@@ -124,19 +130,27 @@ pub(crate) async fn balance(person: &Person) -> Result<(), Failure> {
 /// Closes the pad, at the server first: what is left of its value is on the voucher again.
 pub(crate) async fn close(person: &Person) -> Result<(), Failure> {
     let _lock = person.home.lock().await?;
-    let Some(purchase) = purchase(person)? else { return Err("no pad is here".into()) };
     let path = person.home.path(PAD);
-    if path.exists() {
-        let pad = SinglePad::new(&path).header()?.pad;
-        let client: Client = person.connect().await?;
-        client.close_pad(purchase.voucher(), pad).await?;
-        let store = person.home.database().await?;
-        close_here(person, &store).await?;
-        store.close().await;
+    let Some(purchase) = purchase(person)? else {
+        // Of a pad that was closed.
         forget(&path)?;
-        println!("pad {pad} is closed; what was left is on its voucher again");
+        return Err("no pad is here".into());
+    };
+    if !path.exists() {
+        // It may be paid: without the purchase its value would be lost.
+        return Err("a purchase is under way: `client buy` finishes it, then close".into());
     }
-    forget(&person.home.path(PURCHASE))
+    let pad = SinglePad::new(&path).header()?.pad;
+    let client: Client = person.connect().await?;
+    client.close_pad(purchase.voucher(), pad).await?;
+    let store = person.home.database().await?;
+    close_here(person, &store).await?;
+    store.close().await;
+    // In this order: a purchase without a pad is one under way.
+    forget(&person.home.path(PURCHASE))?;
+    forget(&path)?;
+    println!("pad {pad} is closed; what was left is on its voucher again");
+    Ok(())
 }
 
 /// This end of it: its bytes are overwritten.

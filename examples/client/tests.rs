@@ -284,14 +284,53 @@ fn a_full_mailbox_says_so() {
     stage.client("alice", &["send", "bob", "once more"]).says("sent");
 }
 
-/// As many letters as one sender may leave.
-async fn fill(stage: &Stage) {
+// proves T9
+#[test]
+fn an_order_that_was_interrupted_is_the_same_order() {
+    let stage = Stage::new();
+    stage.register("alice").ok();
+    stage.register("bob").ok();
+    let order = stage.order("alice", "bob", "12.34 EUR");
+    tokio::runtime::Runtime::new().unwrap().block_on(interrupted(&stage, &order));
+    assert_eq!(stage.order("alice", "bob", "12.34 EUR"), order);
+    assert!(!stage.path("alice/outgoing").exists());
+    // Of another amount it is another, and what was interrupted is sent as well.
+    tokio::runtime::Runtime::new().unwrap().block_on(interrupted(&stage, &order));
+    assert_ne!(stage.order("alice", "bob", "12.35 EUR"), order);
+    assert!(!stage.path("alice/outgoing").exists());
+    assert_ne!(stage.order("alice", "bob", "12.34 EUR"), order);
+}
+
+/// As after `client send --pay` was killed before it knew that the server has the order.
+async fn interrupted(stage: &Stage, order: &str) {
+    use symbolon::envelope::{Expect, open, seal};
+    let (alice, client) = alice(stage).await;
+    let kept = fs::read(stage.path("alice/orders").join(order)).unwrap();
+    let kept = open(&alice.age_key(), Expect::anything(), &kept).unwrap();
+    let (to, document) = kept.plaintext().split_at(5);
+    assert_eq!(to, [&[0, 3], &b"bob"[..]].concat());
+    let content = [b"o", document].concat();
+    let table = symbolon::table::Table::new("alice".parse().unwrap(), alice.table_key(), client.directory());
+    let letter = table.seal(&"bob".parse().unwrap(), &symbolon::table::pad(&content)).await.unwrap();
+    let what = [to, &content].concat();
+    let len = u32::try_from(what.len()).unwrap().to_be_bytes();
+    let outgoing = [&len, &what[..], &letter].concat();
+    fs::write(stage.path("alice/outgoing"), seal(&[alice.public().age_key()], &outgoing).unwrap()).unwrap();
+}
+
+async fn alice(stage: &Stage) -> (symbolon::Identity, symbolon::Client) {
     let passphrase = "correct horse".parse().unwrap();
     let alice = symbolon::IdentityFile::at(stage.path("alice/identity")).read_protected(&passphrase).unwrap();
     let key: symbolon::keys::PublicIdentity = stage.key.parse().unwrap();
     let client = symbolon::Client::connect(&stage.address, &alice, *key.noise_key()).await.unwrap();
+    client.login("alice".parse().unwrap()).await.unwrap();
+    (alice, client)
+}
+
+/// As many letters as one sender may leave.
+async fn fill(stage: &Stage) {
+    let (alice, client) = alice(stage).await;
     let (me, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
-    client.login(me).await.unwrap();
     let table = symbolon::table::Table::new(me, alice.table_key(), client.directory());
     for _ in 0..256 {
         client.deposit(&table.seal(&bob, &symbolon::table::pad(b"t")).await.unwrap()).await.unwrap();
@@ -310,8 +349,12 @@ fn documents() {
     stage.client("alice", &["put", &file]).fails("");
     for user in ["alice", "bob"] {
         stage.enrol(user).says("is enrolled");
-        stage.enrol(user).fails("enrolled already");
+        // As after a command that died before it knew.
+        stage.enrol(user).says("is enrolled");
     }
+    fs::remove_file(stage.path("alice/enrolment")).unwrap();
+    stage.register("alice").ok();
+    stage.enrol("alice").fails("enrolled already");
     stage.desk(&["enrol", "bob", &stage.text("alice/enrolment")]).fails("alice's");
     let said = stage.client("alice", &["put", &file]).says("report.txt, version 1");
     let record = said.lines().find_map(|line| line.split_once(" report.txt")).unwrap().0.to_owned();
@@ -345,7 +388,13 @@ fn pads_and_the_operators_desk() {
     stage.desk(&["sell", "200", &voucher]).fails("another amount");
     stage.desk(&["worth", &voucher]).says("100");
     stage.desk(&["books"]).says("cash 100\nearned 0");
+    // What cannot be bought is not begun.
+    stage.client("alice", &["buy", &voucher, "--bytes", "67108865"]).fails("64 MiB");
     let bought = stage.client("alice", &["buy", &voucher, "--bytes", "262144"]).says("worth 100");
+    // As after a command that died when the server had sold it: the purchase is all that leads to the money.
+    fs::remove_file(stage.path("alice/pad")).unwrap();
+    stage.client("alice", &["close"]).fails("a purchase is under way");
+    assert_eq!(stage.client("alice", &["buy", &voucher]).says("worth 100"), bought);
     stage.client("alice", &["buy", &voucher]).says("is here already");
     stage.client("alice", &["ask", "sum", "1", "2", "-3", "42"]).says("42\nfee 4, left 96");
     stage.kill();
@@ -359,7 +408,10 @@ fn pads_and_the_operators_desk() {
 
     // A backup, everything lost, a restore: the pad is halted, and its value comes back.
     let backup = stage.text("backup");
+    fs::write(stage.path("server/exchange/pads/half.new"), "no sale").unwrap();
     stage.desk(&["backup", &backup]).ok();
+    assert!(!stage.path("backup/exchange/pads/half.new").exists());
+    assert!(!stage.path("backup/exchange/in-use").exists());
     stage.desk(&["backup", &backup]).fails("exists");
     stage.stop();
     stage.desk(&["books"]).fails("no server runs");
@@ -369,12 +421,112 @@ fn pads_and_the_operators_desk() {
     stage.desk(&["restore", "--from", &backup]).says("restored");
     stage.start();
     stage.client("alice", &["balance"]).fails("");
+    let (pad, purchase) = ("alice/pad", "alice/purchase");
+    let purchased = fs::read(stage.path(purchase)).unwrap();
     stage.client("alice", &["close"]).says("is closed");
+    assert!(!stage.path(pad).exists() && !stage.path(purchase).exists());
+    // As after a command that died when the pad was closed, and again one step later.
+    fs::write(stage.path(pad), "closed").unwrap();
     stage.client("alice", &["close"]).fails("no pad is here");
+    assert!(!stage.path(pad).exists());
+    fs::write(stage.path(purchase), purchased).unwrap();
+    stage.client("alice", &["close"]).fails("a purchase is under way");
+    fs::remove_file(stage.path(purchase)).unwrap();
+    fs::write(stage.path(pad), "closed").unwrap();
     stage.desk(&["worth", &voucher]).says("94");
     let again = stage.client("alice", &["buy", &voucher, "--bytes", "65536"]).says("worth 94");
     assert_ne!(bought, again);
     stage.client("alice", &["ask", "sum", "1"]).says("left 93");
+}
+
+/// Every step of making a server's folder may be the last of its process.
+#[test]
+fn a_folder_that_was_interrupted_is_made_again() {
+    let mut stage = Stage::new();
+    stage.register("alice").ok();
+    stage.desk(&["backup", &stage.text("backup")]).ok();
+    stage.stop();
+    let (server, database) = (stage.path("server"), stage.text("server/exchange.db"));
+    let interrupted = |what: &str| {
+        fs::rename(server.join("identity"), server.join("identity.new")).unwrap();
+        fs::write(server.join("unfinished"), what).unwrap();
+    };
+    let (provision, restore) = (format!("provision sqlite:{database}"), format!("restore sqlite:{database}"));
+    let from = ["restore", "--from", &stage.text("backup")];
+
+    // The database was there, and its guard not yet.
+    interrupted(&provision);
+    fs::remove_file(format!("{database}-guard")).unwrap();
+    stage.desk(&from).fails("another command was interrupted");
+    stage.desk(&["provision"]).says("fingerprint");
+    assert!(!server.join("unfinished").exists() && !server.join("identity.new").exists());
+    // A database that is another's stays another's, however often it is tried.
+    for name in ["identity", "public"] {
+        fs::remove_file(server.join(name)).unwrap();
+    }
+    let before = fs::read(&database).unwrap();
+    for command in [&["provision"][..], &["provision"], &from, &from] {
+        stage.desk(command).fails("nothing is overwritten");
+    }
+    assert_eq!(fs::read(&database).unwrap(), before);
+
+    fs::remove_dir_all(&server).unwrap();
+    stage.desk(&from).says("restored");
+    interrupted(&restore);
+    fs::write(&database, "half").unwrap();
+    stage.desk(&["provision"]).fails("another command was interrupted");
+    let user = fs::File::create(format!("{database}-guard")).unwrap();
+    user.lock().unwrap();
+    stage.desk(&from).fails("in use");
+    drop(user);
+    stage.desk(&from).says("restored");
+    stage.start();
+    stage.register("alice").says("is registered");
+
+    let (first, second) = (stage.text("server"), stage.text("second"));
+    let join = || {
+        let join = ["server", "join", "--from", &first, "--data", &second];
+        Said::of(program(&join).output())
+    };
+    join().says("joined");
+    fs::rename(stage.path("second/identity"), stage.path("second/identity.new")).unwrap();
+    fs::write(stage.path("second/unfinished"), "join").unwrap();
+    join().says("joined");
+    join().fails("nothing was changed");
+}
+
+#[test]
+fn one_voucher_for_all_who_sell_into_one_file() {
+    let stage = Stage::new();
+    let voucher = stage.text("voucher");
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| stage.desk(&["sell", "100", &voucher]).says("100 taken"));
+        }
+    });
+    stage.desk(&["worth", &voucher]).says("100");
+    stage.desk(&["books"]).says("cash 100\n");
+}
+
+#[test]
+fn only_what_passes_is_tried_again() {
+    use super::mail::is_passing;
+    use symbolon::table::{InboxError, StoreError, TableError};
+    for passing in [
+        symbolon::ClientError::Closed.into(),
+        TableError::Busy.into(),
+        InboxError::Store(StoreError::retryable("full")).into(),
+    ] {
+        assert!(is_passing(&passing), "{passing}");
+    }
+    for for_good in [
+        symbolon::ClientError::Busy.into(),
+        TableError::Rejected.into(),
+        InboxError::Replay.into(),
+        "the settings are damaged".into(),
+    ] {
+        assert!(!is_passing(&for_good), "{for_good}");
+    }
 }
 
 #[test]

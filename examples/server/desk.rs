@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use symbolon::envelope::CustodianError;
 use symbolon::keys::{AgeSecretKey, OsRng};
 use symbolon::ledger::{Amount, TransferId};
-use symbolon::{AnyStore, Operator, Voucher};
-use symbolon_examples::{At, Enrolment, Failure, keep, kept};
+use symbolon::{AnyStore, Operator, OperatorError, Voucher};
+use symbolon_examples::{At, Enrolment, Failure, Lock, keep, kept};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -50,7 +51,13 @@ impl Desk {
     /// Serves until it is dropped.
     pub(super) async fn serve(&self) {
         loop {
-            let Ok((stream, _)) = self.listener.accept().await else { return };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    super::observe::pause("the operator's desk", &error).await;
+                    continue;
+                }
+            };
             let clerk = Arc::clone(&self.clerk);
             tokio::spawn(async move {
                 // Whoever asked may be gone.
@@ -96,7 +103,14 @@ impl Clerk {
                 if named.as_str() != *user {
                     return Err(format!("the file is {named}'s, and not {user}'s").into());
                 }
-                operator.enrol_key(named, &key, &parameters).await?;
+                match operator.enrol_key(named, &key, &parameters).await {
+                    // With this very key, by a command that was interrupted.
+                    Err(OperatorError::Custodian(CustodianError::AlreadyEnrolled))
+                        if operator.user_key(named).await?.is_some_and(|row| {
+                            (row.epoch, row.derivation) == (parameters.epoch, Some(parameters.derivation))
+                        }) => {}
+                    enrolled => enrolled?,
+                }
                 Ok(format!("{named} is enrolled; destroy {file}"))
             }
             ["books"] => {
@@ -154,6 +168,8 @@ impl Sale {
 
 /// Sells a voucher into a file. The same again finds the file, and is the same sale.
 pub(super) async fn sell(data: &Path, amount: u64, file: &Path) -> Result<(), Failure> {
+    // Of two at once, the second would replace a voucher that may be paid for.
+    let lock = Lock::on(&data.join("sale")).await?;
     if kept(file)?.is_none() {
         let (voucher, id) = (Voucher::generate(&mut OsRng), TransferId::generate(&mut OsRng));
         let text = zeroize::Zeroizing::new(format!("# sale {id} of {amount}\n{}\n", *voucher.to_text()));
@@ -161,6 +177,7 @@ pub(super) async fn sell(data: &Path, amount: u64, file: &Path) -> Result<(), Fa
     } else if Sale::read(file)?.amount != Amount::new(amount.into()) {
         return Err(format!("{} is a voucher of another amount: choose another file", file.display()).into());
     }
+    drop(lock);
     tell(data, &["sell", &super::absolute(file)?]).await
 }
 

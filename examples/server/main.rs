@@ -10,12 +10,13 @@
 //! server join --from DIR [--data DIR]                   a folder for another process of the server whose folder is DIR
 //! server upgrade | failover [--store URL]               after a new release; after a standby took over: with no server running
 //! ```
-//! An identity made with `SYMBOLON_PASSPHRASE` set is kept under that passphrase. Status: 0, 1 (with the reason),
-//! 2 (usage).
+//! An identity made with `SYMBOLON_PASSPHRASE` set is kept under that passphrase. Every command may be interrupted, and
+//! given again. Status: 0, 1 (with the reason), 2 (usage).
 
 #![allow(clippy::std_instead_of_alloc, reason = "a program has std")]
 
 mod desk;
+mod making;
 mod observe;
 mod place;
 mod run;

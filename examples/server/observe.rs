@@ -61,7 +61,14 @@ impl Metrics {
         println!("metrics at http://{}/metrics", listener.local_addr()?);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(SCRAPERS));
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        pause("metrics", &error).await;
+                        continue;
+                    }
+                };
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let metrics = metrics.clone();
                 tokio::spawn(async move {
@@ -190,6 +197,12 @@ impl Recorder for Metrics {
         );
         found.map_or_else(Histogram::noop, Histogram::from_arc)
     }
+}
+
+/// After a connection could not be accepted: for want of files, mostly, and they come back.
+pub(super) async fn pause(whose: &str, error: &std::io::Error) {
+    tracing::warn!(whose, %error, "not accepted");
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 /// Events from this level on, one line each, on standard error.

@@ -82,6 +82,14 @@ pub fn kept(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     }
 }
 
+/// Gives a file, which is on the disk in full, another name, durably.
+///
+/// # Errors
+/// The system's.
+pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::rename(from, to).and_then(|()| sync_parent(to)).at(from)
+}
+
 /// Takes a file off, durably, if it is there.
 ///
 /// # Errors
