@@ -146,7 +146,9 @@ impl MailboxStore for Postgres {
 async fn deposit(db: &Session, letter: &Letter, quota: &Quota) -> Result<Deposit, StoreError> {
     let sql = "WITH
         lying AS (SELECT sequence, message = $6 AS same FROM letters
-                  WHERE recipient = $1 AND sender = $2 AND message_id = $3),
+                  WHERE recipient = $1 AND sender = $2 AND message_id = $3
+                  -- So that this is a commit, too, and waits for the standby, which may lack the letter.
+                  FOR UPDATE),
         box AS (SELECT coalesce(max(letters), 0) AS letters, coalesce(max(bytes), 0) AS bytes
                 FROM mailboxes WHERE recipient = $1),
         sent AS (SELECT coalesce(max(letters), 0) AS letters, coalesce(max(bytes), 0) AS bytes
