@@ -54,9 +54,12 @@ impl Records for Postgres {
         });
         // From here on the commit may name the body, whether or not anybody waits for the answer: what is not named is
         // removed only while it is marked as unfinished.
-        let (change, gone) = stored.await?;
-        self.discard(if change == Change::Done { gone } else { Some(upload.id()) });
-        Ok(change)
+        let stored = stored.await;
+        self.discard(match &stored {
+            Ok((Change::Done, gone)) => *gone,
+            Ok(_) | Err(_) => Some(upload.id()),
+        });
+        stored.map(|(change, _)| change)
     }
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>> {

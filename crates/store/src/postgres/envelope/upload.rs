@@ -125,9 +125,10 @@ impl Postgres {
     /// Removes a body that has no name, if it still has none. Nobody waits for it.
     pub(super) fn discard(&self, body: Option<BodyId>) {
         let Some(body) = body else { return };
-        // If it cannot be done now, it is done when this process ends.
+        // If it cannot be done now, it is done when this process ends. A commit in doubt has the row locked.
         self.engine.later(move |db| async move {
-            let sql = "DELETE FROM payloads WHERE body = $1 AND id IS NULL";
+            let sql = "DELETE FROM payloads WHERE body IN
+                       (SELECT body FROM payloads WHERE body = $1 AND id IS NULL FOR UPDATE SKIP LOCKED)";
             db.execute(sql, &[&body.as_bytes().as_slice()]).await.map(drop)
         });
     }
