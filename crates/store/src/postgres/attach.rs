@@ -106,16 +106,16 @@ impl Attachment {
         let found = stored(session).await?;
         schema::check_version(found.version).map_err(replaced)?;
         check_place(&found, &at).map_err(replaced)?;
-        if (self.instance, self.cluster, self.database) != (found.instance, at.cluster, at.database) {
-            return Err(StoreError::Replaced("it was restored, or is another one".into()));
+        self.check_name(&found, &at)?;
+        if at.timeline < self.timeline {
+            // Not final: the right one may answer next. Nothing is read here, and nothing written.
+            return Err(StoreError::Unavailable("it is the primary from before a failover".into()));
         }
         let sql = "SELECT commits FROM attachments WHERE id = $1";
         let commits = session.first(sql, &[&self.id.as_bytes().as_slice()], |c| c.number::<u64>()).await?;
         if commits.is_none_or(|commits| commits < acknowledged) {
+            halt_pads(session).await?;
             return Err(StoreError::Replaced("commits that it acknowledged are missing".into()));
-        }
-        if at.timeline < self.timeline {
-            return Err(StoreError::Replaced("it is the primary from before a failover".into()));
         }
         if at.timeline != self.timeline {
             if at.timeline != found.timeline {
@@ -134,12 +134,20 @@ impl Attachment {
         Ok(())
     }
 
-    /// Whether a connection that only reads leads there.
-    pub(super) async fn check_reader(&self, session: &Session) -> Result<(), StoreError> {
+    /// Whether a connection beside the lane leads there, on the timeline that the lane goes on.
+    pub(super) async fn check_beside(&self, session: &Session, timeline: i64) -> Result<(), StoreError> {
         let at = session.whereabouts().await?;
-        match (at.cluster, at.database) == (self.cluster, self.database) {
+        self.check_name(&stored(session).await?, &at)?;
+        match at.timeline == timeline {
             true => Ok(()),
-            false => Err(StoreError::Replaced("it is another one".into())),
+            false => Err(StoreError::Unavailable("it is on another timeline".into())),
+        }
+    }
+
+    fn check_name(&self, found: &Stored, at: &Whereabouts) -> Result<(), StoreError> {
+        match (self.instance, self.cluster, self.database) == (found.instance, at.cluster, at.database) {
+            true => Ok(()),
+            false => Err(StoreError::Replaced("it was restored, or is another one".into())),
         }
     }
 }
@@ -215,11 +223,25 @@ async fn mark_restored(session: &Session, at: &Whereabouts) -> Result<(), StoreE
     let row: &[super::sql::Param<'_>] =
         &[&instance.as_bytes().as_slice(), &at.cluster, &at.database, &at.timeline];
     session.execute(sql, row).await?;
-    // Halted until an operator recovers them with their peers: "rollback suspected" instead of "open".
-    session.execute("UPDATE pads SET status = 5 WHERE status = 1", &[]).await?;
+    suspect_rollback(session).await?;
     // Nobody who had the original attached is at home here; their unfinished uploads go with them.
     session.execute("DELETE FROM attachments", &[]).await?;
     session.execute("DELETE FROM processes", &[]).await.map(drop)
+}
+
+/// Halts every open pad until an operator recovers it with its peer: "rollback suspected" instead of "open".
+async fn suspect_rollback(session: &Session) -> Result<(), StoreError> {
+    session.execute("UPDATE pads SET status = 5 WHERE status = 1", &[]).await.map(drop)
+}
+
+/// Whoever sees that commits are lost halts the pads of everybody: others, who lack nothing, may have vouched for the
+/// timeline, and we are attached anew as one that never lost anything.
+async fn halt_pads(session: &Session) -> Result<(), StoreError> {
+    session.batch("BEGIN; SELECT pg_advisory_xact_lock(-1)").await?;
+    suspect_rollback(session).await?;
+    session.batch("COMMIT").await?;
+    tracing::error!("commits are lost: every open pad is halted until it is recovered with its peer");
+    Ok(())
 }
 
 async fn move_to(session: &Session, timeline: i64) -> Result<(), StoreError> {

@@ -3,12 +3,12 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::future::Future;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::attach::{Attachment, AttachmentId, Start, open_first};
@@ -30,6 +30,11 @@ pub(super) struct Shared {
     pub(super) options: PostgresOptions,
     pub(super) attachment: AttachmentId,
     readers: Readers,
+    /// A commit is in doubt: until the lane has a connection again, on which the server and its standby agree, readers
+    /// may see what the standby lacks, or miss what waits for it.
+    pub(super) unsettled: AtomicBool,
+    /// A connection beside the lane was led elsewhere: the lane is to look where the database is.
+    pub(super) doubt: Notify,
     /// On the timeline that the lane goes on: of another one nothing is believed before the lane has looked.
     seen: Mutex<Seen>,
     /// Why nothing is served any more, if the server turned out to be another one or an older copy.
@@ -122,6 +127,10 @@ impl Engine {
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         self.usable()?;
+        if self.shared.unsettled.load(Ordering::SeqCst) {
+            // Not before the lane has gone on.
+            self.write(Lock::Name("settle".into()), |_| async { Ok(()) }).await?;
+        }
         let shared = self.shared.clone();
         let place = Reading::begin(&shared)?;
         let read = self.runtime.spawn(async move {
@@ -188,6 +197,8 @@ impl Shared {
             place,
             attachment: attachment.id,
             readers: Readers::new(options.readers, attachment.clone()),
+            unsettled: AtomicBool::new(false),
+            doubt: Notify::new(),
             options,
             seen: Mutex::new(Seen { durability: Durability::Replicated, ..seen }),
             replaced: Mutex::default(),
@@ -216,6 +227,21 @@ impl Shared {
 
     pub(super) fn durability(&self) -> Durability {
         lock(&self.seen).durability
+    }
+
+    /// Checks a connection beside the lane: the timeline that it is on, which must be where the lane goes on.
+    pub(super) async fn check(&self, session: &Session) -> Result<i64, StoreError> {
+        let timeline = self.timeline();
+        let checked = self.readers.attachment().check_beside(session, timeline).await;
+        if checked.is_err() {
+            self.doubt.notify_one();
+        }
+        checked.map(|()| timeline)
+    }
+
+    /// Where the lane goes on.
+    pub(super) fn timeline(&self) -> i64 {
+        lock(&self.seen).timeline
     }
 
     /// Notes how the standbys stand, if that is where the lane goes on.

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -155,7 +156,18 @@ impl Lane {
     /// Serves the queue until every sender is gone, then takes part no more.
     pub(super) async fn serve(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut group = Vec::new();
-        while queue.recv_many(&mut group, MAX_GROUP).await > 0 {
+        loop {
+            let received = tokio::select! {
+                biased;
+                received = queue.recv_many(&mut group, MAX_GROUP) => received,
+                () = self.shared.doubt.notified() => {
+                    self.look().await;
+                    continue;
+                }
+            };
+            if received == 0 {
+                break;
+            }
             let fate = self.commit(&mut group).await;
             if let Err(error) = &fate {
                 tracing::error!(%error, jobs = group.len(), "a commit failed");
@@ -183,7 +195,7 @@ impl Lane {
             match self.patiently(self.carry_out(&session, group)).await {
                 Ok(Some(commits)) => return self.finish(session, commits).await,
                 Ok(None) => {
-                    session.batch("ROLLBACK").await?;
+                    self.patiently(session.batch("ROLLBACK")).await?;
                     self.session = Some(session);
                     return Ok(());
                 }
@@ -195,6 +207,18 @@ impl Lane {
                     }
                     return Err(error);
                 }
+            }
+        }
+    }
+
+    /// Finds out where the database is now, because a connection beside this one found it elsewhere.
+    async fn look(&mut self) {
+        // The connection that there is, if it still is, and another one if not.
+        for _ in 0..2 {
+            let Ok(session) = self.connected().await else { return };
+            if self.patiently(session.batch("SELECT")).await.is_ok() {
+                self.session = Some(session);
+                return;
             }
         }
     }
@@ -213,10 +237,13 @@ impl Lane {
         let until = Instant::now().checked_add(self.shared.options.timeout);
         let mut pause = FIRST_PAUSE;
         loop {
+            let limit = self.shared.options.timeout.saturating_mul(2);
             let failed = match self.patiently(Session::open(&self.shared.place, None)).await {
-                Ok(session) => match self.admit(&session).await {
-                    Ok(()) => return Ok(Arc::new(session)),
-                    Err(error) => error,
+                // No limit of the server ends the wait for a standby.
+                Ok(session) => match timeout(limit, self.admit(&session)).await {
+                    Ok(Ok(())) => return Ok(Arc::new(session)),
+                    Ok(Err(error)) => error,
+                    Err(_) => StoreError::Busy,
                 },
                 Err(error) => error,
             };
@@ -244,19 +271,22 @@ impl Lane {
             return Err(StoreError::Unavailable("the standby does not answer".into()));
         }
         self.shared.set_durability(durability::look(session).await?);
+        self.shared.unsettled.store(false, Ordering::SeqCst);
         Ok(())
     }
 
     /// Runs every job in a transaction; the number of this commit, or none if no job changed anything.
     async fn carry_out(&self, session: &Arc<Session>, group: &mut [Job]) -> Result<Option<u64>, StoreError> {
         begin(session, group).await?;
-        match together(session, group).await {
+        // Not as it was when they came: the connection may lead elsewhere since.
+        let pads = self.shared.durability().admits_pads();
+        match together(session, group, pads).await {
             Ok(()) => {}
             Err(error @ StoreError::Unavailable(_)) => return Err(error),
             Err(_) => {
                 session.batch("ROLLBACK").await?;
                 begin(session, group).await?;
-                apart(session, group).await?;
+                apart(session, group, pads).await?;
             }
         }
         self.count(session).await
@@ -288,19 +318,20 @@ impl Lane {
             options.reach(CommitPoint::Applied)?;
             self.patiently(session.batch("COMMIT")).await?;
             options.reach(CommitPoint::Committed)?;
-            match session.take_warning() {
-                // Cancelled while it waited for the standby, which may not have it.
-                true => Err(StoreError::Unknown),
-                false => Ok(()),
+            // Cancelled while it waited for the standby, which may not have it?
+            if session.take_warning() {
+                return Err(StoreError::Unknown);
             }
+            options.reach(CommitPoint::Guarded)
         };
         if let Err(error) = committed.await {
             tracing::error!(%error, "COMMIT failed");
+            self.shared.unsettled.store(true, Ordering::SeqCst);
             return Err(StoreError::Unknown);
         }
         self.acknowledged = commits;
         self.session = Some(session);
-        self.shared.options.reach(CommitPoint::Guarded).map_err(|_| StoreError::Unknown)
+        Ok(())
     }
 }
 
@@ -327,13 +358,18 @@ async fn begin(session: &Session, group: &[Job]) -> Result<(), StoreError> {
     tokio::try_join!(biased; begun, session.all(sql, &params, |_| Ok(()))).map(drop)
 }
 
-/// Nothing keeps the jobs apart here, because they hardly ever fail: a refusal is an answer and writes nothing.
-async fn together(session: &Arc<Session>, group: &mut [Job]) -> Result<(), StoreError> {
+/// Nothing keeps the jobs apart here, because they hardly ever fail: a refusal is an answer and writes nothing. What
+/// uses a pad is refused unless `pads`.
+async fn together(session: &Arc<Session>, group: &mut [Job], pads: bool) -> Result<(), StoreError> {
+    #[cfg(not(feature = "ledger"))]
+    let _ = pads;
     #[cfg(feature = "ledger")]
     {
         let mut batches = Vec::new();
         for job in group.iter_mut() {
-            if let Job::Ledger(batched) = job {
+            if let Job::Ledger(batched) = job
+                && batched.admit(pads)
+            {
                 batches.push(batched);
             }
         }
@@ -351,10 +387,10 @@ async fn together(session: &Arc<Session>, group: &mut [Job]) -> Result<(), Store
 
 /// The same after a job has failed: from the beginning, each job in a savepoint of its own, so that one which fails
 /// undoes its own changes and nobody else's.
-async fn apart(session: &Arc<Session>, group: &mut [Job]) -> Result<(), StoreError> {
+async fn apart(session: &Arc<Session>, group: &mut [Job], pads: bool) -> Result<(), StoreError> {
     for job in group {
         session.batch("SAVEPOINT job").await?;
-        let ran = together(session, core::slice::from_mut(job)).await;
+        let ran = together(session, core::slice::from_mut(job), pads).await;
         match ran {
             Ok(()) => {}
             Err(error @ StoreError::Unavailable(_)) => return Err(error),

@@ -37,6 +37,15 @@ impl Batched {
         (Self { batch, reply }, answer)
     }
 
+    /// Whether it may be judged: if no pad may be used, and it would use one, it has failed.
+    pub(super) fn admit(&mut self, pads: bool) -> bool {
+        let admitted = pads || !self.batch.ops().iter().any(uses_pad);
+        if !admitted {
+            self.fail(StoreError::NotReplicated);
+        }
+        admitted
+    }
+
     /// It failed by itself, and nobody else of its group did.
     pub(super) fn fail(&mut self, error: StoreError) {
         self.reply.result = Some(Err(error));

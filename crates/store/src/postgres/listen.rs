@@ -1,11 +1,12 @@
 //! News of deposits, from whichever process made them.
 
 use alloc::sync::Arc;
+use core::mem;
 use core::time::Duration;
 
 use symbolon_keys::Id;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::engine::Shared;
 use super::session::Session;
@@ -33,15 +34,20 @@ pub enum Deposited {
 pub struct Deposits {
     news: broadcast::Receiver<Deposited>,
     ended: watch::Receiver<()>,
+    /// What came before is not announced.
+    first: bool,
 }
 
 impl Deposits {
     pub(super) fn new(sender: &Sender, ended: watch::Receiver<()>) -> Self {
-        Self { news: sender.0.subscribe(), ended }
+        Self { news: sender.0.subscribe(), ended, first: true }
     }
 
     /// The next piece of news; none after the store was closed.
     pub async fn next(&mut self) -> Option<Deposited> {
+        if mem::take(&mut self.first) {
+            return Some(Deposited::Missed);
+        }
         let news = tokio::select! {
             news = self.news.recv() => news,
             _ = self.ended.changed() => return None,
@@ -81,14 +87,23 @@ pub(super) async fn serve(shared: Arc<Shared>) {
 }
 
 async fn listen(shared: &Shared) -> Result<(), StoreError> {
+    let limit = shared.options.timeout.saturating_mul(2);
     let (news, mut channel) = mpsc::unbounded_channel();
     let session = Session::open(&shared.place, Some(news)).await?;
+    let timeline = timeout(limit, shared.check(&session)).await.unwrap_or(Err(StoreError::Busy))?;
     session.batch(&["LISTEN ", CHANNEL].concat()).await?;
     // What came before is not announced again.
     shared.deposits.tell(Deposited::Missed);
-    while let Some(notification) = channel.recv().await {
-        let id = Id::from_bytes(notification.payload().as_bytes());
-        shared.deposits.tell(id.map_or(Deposited::Missed, Deposited::For));
+    // Not on a server that the lane has left.
+    while shared.timeline() == timeline {
+        match timeout(shared.options.upkeep, channel.recv()).await {
+            Ok(Some(notification)) => {
+                let id = Id::from_bytes(notification.payload().as_bytes());
+                shared.deposits.tell(id.map_or(Deposited::Missed, Deposited::For));
+            }
+            Ok(None) => break,
+            Err(_) => {}
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::{AsyncMessage, Client, Notification, Statement};
 
@@ -25,6 +26,7 @@ pub(super) struct Session {
     statements: Mutex<BTreeMap<&'static str, Statement>>,
     /// Set by a warning of the server: see [`Session::take_warning`].
     warned: Arc<AtomicBool>,
+    connection: AbortHandle,
 }
 
 /// Where a session is and how the server is set: what decides whether it may be used.
@@ -47,7 +49,7 @@ impl Session {
         let (client, connection) = place.connect().await?;
         let warned = Arc::new(AtomicBool::new(false));
         let warns = warned.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut connection = pin!(connection);
             while let Some(message) = poll_fn(|cx| connection.as_mut().poll_message(cx)).await {
                 match message {
@@ -64,7 +66,7 @@ impl Session {
                 }
             }
         });
-        let session = Self { client, statements: Mutex::default(), warned };
+        let session = Self { client, statements: Mutex::default(), warned, connection: task.abort_handle() };
         session.batch(&place.settings()).await?;
         Ok(session)
     }
@@ -73,8 +75,13 @@ impl Session {
         &self.client
     }
 
+    /// Gives the connection up, with all that is queued for a server that does not answer.
+    pub(super) fn break_off(&self) {
+        self.connection.abort();
+    }
+
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.connection.is_finished() || self.client.is_closed()
     }
 
     /// Statements without parameters.
@@ -126,7 +133,7 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, statements: _, warned: _ } = self;
+        let Self { client, statements: _, warned: _, connection: _ } = self;
         f.debug_struct("Session").field("closed", &client.is_closed()).finish_non_exhaustive()
     }
 }

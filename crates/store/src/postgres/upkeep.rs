@@ -27,7 +27,10 @@ pub(super) async fn serve(shared: Arc<Shared>) {
 }
 
 async fn look(db: Arc<Session>, id: [u8; 16]) -> Result<durability::Seen, StoreError> {
-    db.execute("UPDATE attachments SET seen = now() WHERE id = $1", &[&id.as_slice()]).await?;
+    // A commit that waits for its standby has the row locked, and says the same when it is through.
+    let sql = "UPDATE attachments SET seen = now() WHERE id IN
+               (SELECT id FROM attachments WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)";
+    db.execute(sql, &[&id.as_slice()]).await?;
     sweep(&db).await?;
     durability::look(&db).await
 }

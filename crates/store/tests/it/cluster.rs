@@ -91,6 +91,25 @@ impl Cluster {
         self.own.as_ref().unwrap().program(name, arguments)
     }
 
+    /// Starts one of the client programs, which runs until it is killed.
+    #[allow(dead_code, reason = "for the tests, which share this file")]
+    pub fn spawn(&self, name: &str, arguments: &[&str]) -> std::process::Child {
+        let own = self.own.as_ref().unwrap();
+        let host = format!("host={} user=postgres application_name=copy", own.folder.path().display());
+        let mut command = Command::new(own.programs.join(name));
+        command.args(["-d", &host]).args(arguments).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Stops the server as if it had crashed, and promotes what it left: another timeline.
+    #[allow(dead_code, reason = "for the tests, which share this file")]
+    pub fn fail_over(&self) {
+        let own = self.own.as_ref().unwrap();
+        own.control(&["stop", "-m", "immediate"]);
+        fs::write(own.folder.path().join("data/standby.signal"), "").unwrap();
+        own.control(&["start", "-l", &own.path("log")]);
+        own.control(&["promote"]);
+    }
+
     /// Stops the server as if it had crashed, and starts it again.
     pub fn crash(&self) {
         let own = self.own.as_ref().unwrap();

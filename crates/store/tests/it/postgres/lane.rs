@@ -4,30 +4,32 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use symbolon_envelope::{Records, Upload};
 use symbolon_keys::{Epoch, UnixTime};
 use symbolon_ledger::{AccountId, Batch, LedgerStore, Op, Outcome, Side};
 use symbolon_store::{CommitPoint, Postgres, PostgresOptions, StoreError};
 
 use crate::cluster::{admin, cluster, reopen};
 use crate::commit::{ask, remember, remember_at};
+use crate::postgres::processes::{record, rows};
 
 /// Holds up every store of a database, as a server does that does not answer: nothing gets its locks.
-struct Stuck(tokio_postgres::Client);
+pub struct Stuck(tokio_postgres::Client);
 
 impl Stuck {
-    async fn at(url: &str) -> Self {
+    pub async fn at(url: &str) -> Self {
         let client = admin(url).await;
         client.batch_execute("SELECT pg_advisory_lock(-1)").await.unwrap();
         Self(client)
     }
 
-    async fn free(self) {
+    pub async fn free(self) {
         self.0.batch_execute("SELECT pg_advisory_unlock(-1)").await.unwrap();
     }
 }
 
 /// What waits behind a job is one group: this returns when a first one waits for its locks.
-async fn held_up(url: &str) {
+pub async fn held_up(url: &str) {
     let admin = admin(url).await;
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
     while admin.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
@@ -80,8 +82,27 @@ async fn what_waits_is_committed_together_and_judged_alone() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn a_payload_whose_record_was_not_stored_leaves_nothing_behind() {
+    let Some(cluster) = cluster() else { return };
+    let url = cluster.database().await;
+    let options = PostgresOptions::default().timeout(Duration::from_millis(400));
+    let store = options.provision(&url).await.unwrap();
+    let row = record(300_000);
+    let mut upload = store.upload(row.payload.id).await.unwrap();
+    upload.write(&[7; 300_000]).await.unwrap();
+    assert_eq!(rows(&url, "payloads").await, 1);
+    let stuck = Stuck::at(&url).await;
+    assert_eq!(Records::put(&store, row, upload, None).await, Err(StoreError::Busy));
+    stuck.free().await;
+    while rows(&url, "payloads").await > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.close().await;
+}
+
 /// Ends every connection of the store to its database, from within.
-async fn disconnect(url: &str) {
+pub async fn disconnect(url: &str) {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE application_name = 'symbolon' AND datname = current_database()";
     admin(url).await.batch_execute(sql).await.unwrap();

@@ -85,6 +85,11 @@ async fn a_deposit_is_news_everywhere() {
     let (url, one) = cluster.fresh().await;
     let other = Postgres::attach(&url).await.unwrap();
     let mut news = other.deposits();
+    while news.next().await != Some(Deposited::Missed) {}
+    // It listens by now: one who comes late is told all the same.
+    news = other.deposits();
+    let first = tokio::time::timeout(Duration::from_secs(20), news.next()).await;
+    assert_eq!(first, Ok(Some(Deposited::Missed)));
     let sent = |store: Postgres| async move { store.deposit(&letter(), &Quota::default()).await.unwrap() };
     // It may have begun to listen before we did, or not.
     assert_eq!(sent(one.clone()).await, Deposit::Stored(1));
@@ -101,6 +106,21 @@ async fn a_deposit_is_news_everywhere() {
     other.close().await;
     while news.next().await.is_some() {}
     one.close().await;
+}
+
+#[tokio::test]
+async fn what_lies_there_already_is_committed_before_it_is_said() {
+    let Some(cluster) = cluster() else { return };
+    let (url, store) = cluster.fresh().await;
+    let letter = letter();
+    let admin = admin(&url).await;
+    for (said, commits) in [(Deposit::Stored(1), 1_i64), (Deposit::Already(1), 2)] {
+        assert_eq!(store.deposit(&letter, &Quota::default()).await, Ok(said));
+        // A commit waits for the standby, which may lack what an earlier one left in doubt.
+        let row = admin.query_one("SELECT commits FROM symbolon.attachments", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), commits);
+    }
+    store.close().await;
 }
 
 #[tokio::test]
@@ -126,7 +146,7 @@ async fn processes_find_each_other() {
     other.close().await;
 }
 
-fn record(len: usize) -> Record {
+pub fn record(len: usize) -> Record {
     let payload = Payload { id: PayloadId::generate(&mut OsRng), len: len as u64, digest: [0; 32] };
     let id = RecordId::generate(&mut OsRng);
     Record {
@@ -140,7 +160,7 @@ fn record(len: usize) -> Record {
     }
 }
 
-async fn rows(url: &str, table: &str) -> i64 {
+pub async fn rows(url: &str, table: &str) -> i64 {
     let count = format!("SELECT count(*) FROM symbolon.{table}");
     admin(url).await.query_one(&count, &[]).await.unwrap().get(0)
 }
