@@ -188,6 +188,7 @@ impl<'t, T: Tables> Copy<'t, T> {
             }
             Op::Renew { fence, until } => self.renew(*fence, *until),
             Op::Detach { fence } => self.detach(*fence),
+            Op::Check { fence } => self.open(*fence).map(|_| Outcome::Created),
             Op::Reserve { fence, generation, from, to, batch } => {
                 self.reserve(*fence, *generation, *from..*to, *batch)
             }

@@ -108,6 +108,11 @@ pub enum Op {
         /// The right to do so.
         fence: Fence,
     },
+    /// Changes nothing: refused unless the pad is open and ours, so that nothing is paid for by whoever lost it.
+    Check {
+        /// The right to go on.
+        fence: Fence,
+    },
     /// Marks bytes of our lane as used, before the first of them is.
     Reserve {
         /// The right to do so.
@@ -235,6 +240,7 @@ impl Op {
             Self::Attach { pad, .. } => Some(*pad),
             Self::Renew { fence, .. }
             | Self::Detach { fence }
+            | Self::Check { fence }
             | Self::Reserve { fence, .. }
             | Self::Claim { fence, .. }
             | Self::Answer { fence, .. }

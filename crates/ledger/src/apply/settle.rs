@@ -1,5 +1,6 @@
 //! Whichever of value and pad ends first closes the other, in the same commit (L3).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use symbolon_keys::label;
@@ -14,10 +15,12 @@ impl<T: Tables> Copy<'_, T> {
         let with_value = self.pads.changed().filter(|row| row.account.is_some()).map(|row| row.id);
         let by_account = self.accounts.changed().filter_map(|row| row.pad);
         let mut pads: Vec<PadId> = with_value.chain(by_account).collect();
-        pads.sort_unstable_by(|one, other| other.cmp(one));
+        pads.sort_unstable();
         pads.dedup();
-        // A refund account may have become the value of another pad, which comes next then. That pad is younger, so that
-        // this ends.
+        pads = self.payers_first(pads)?;
+        pads.reverse();
+        // A refund account may have become the value of another pad, which comes next then, unless it waits for others
+        // as well. That pad is younger, so that this ends.
         while let Some(id) = pads.pop() {
             let Some(mut row) = self.pad(id)? else { continue };
             let Some(account) = row.account else { continue };
@@ -27,7 +30,8 @@ impl<T: Tables> Copy<'_, T> {
                 self.record(Event::Status { pad: id, status: row.status })?;
             }
             if row.status.is_closed() {
-                pads.extend(self.refund(&row)?);
+                let next = self.refund(&row)?.filter(|next| !pads.contains(next));
+                pads.extend(next);
             }
         }
         let ended = self.entries.iter().filter_map(|entry| match entry.event {
@@ -38,6 +42,32 @@ impl<T: Tables> Copy<'_, T> {
         });
         outcomes.extend(ended);
         Ok(())
+    }
+
+    /// The pads that have a value, each after those of them that refund to its account: whatever their ids are, what is
+    /// paid back to a pad that ends in the same batch goes on with its own refund. In the order of their ids otherwise.
+    fn payers_first(&mut self, ids: Vec<PadId>) -> Judged<T, Vec<PadId>> {
+        let mut rest = Vec::with_capacity(ids.len());
+        let mut payers: BTreeMap<AccountId, usize> = BTreeMap::new();
+        for id in ids {
+            let accounts = self.pad(id)?.and_then(|row| row.account.zip(row.refund));
+            let Some((account, refund)) = accounts else { continue };
+            rest.push((id, account, refund));
+            let number = payers.entry(refund).or_default();
+            *number = number.saturating_add(1);
+        }
+        let mut ordered = Vec::with_capacity(rest.len());
+        while !rest.is_empty() {
+            let unpaid = |account| payers.get(account).is_none_or(|number| *number == 0);
+            // Refunds lead from older pads to younger ones, so that there is one.
+            let first = rest.iter().position(|(_, account, _)| unpaid(account)).unwrap_or_default();
+            let (id, _, refund) = rest.remove(first);
+            ordered.push(id);
+            if let Some(number) = payers.get_mut(&refund) {
+                *number = number.saturating_sub(1);
+            }
+        }
+        Ok(ordered)
     }
 
     /// Moves what is available in the account of an ended pad to its refund account, and closes it. If that account

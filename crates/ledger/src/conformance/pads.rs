@@ -58,7 +58,9 @@ pub(super) async fn owners<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) ->
     commit(&store, [take(row.instance, 2, later, true)]).await;
     assert_eq!(refused(&store, [reserve(first, &row, 100, 200)]).await, (0, Refusal::Fenced { epoch: 2 }));
     assert_eq!(refused(&store, [claim(first, &row, 0, 9, 1)]).await, (0, Refusal::Fenced { epoch: 2 }));
+    assert_eq!(refused(&store, [Op::Check { fence: first }]).await, (0, Refusal::Fenced { epoch: 2 }));
     let second = Fence { pad: row.id, epoch: 2 };
+    assert_eq!(commit(&store, [Op::Check { fence: second }]).await, [Outcome::Created]);
     commit(&store, [Op::Renew { fence: second, until: Batch::MAX_TIME }, Op::Detach { fence: second }]).await;
     assert_eq!(refused(&store, [reserve(second, &row, 100, 200)]).await, (0, Refusal::Fenced { epoch: 2 }));
     commit(&store, [take(row.instance, 3, later, false)]).await;
@@ -421,6 +423,7 @@ pub(super) async fn pad_ends<S: LedgerStore>(store: S, reopen: &impl AsyncFn(S) 
     assert_eq!(outcomes.last(), Some(&Outcome::Ended { pad: row.id, status }));
     let store = reopen(store).await;
     assert_eq!(commit(&store, [close()]).await, [Outcome::AlreadyExists]);
+    assert_eq!(refused(&store, [Op::Check { fence }]).await, (0, Refusal::NotOpen(status)));
     assert_eq!(
         (balance(&store, USER).await, balance(&store, REFUND).await),
         ((0, 0), (7, 0)),

@@ -3,11 +3,12 @@ use alloc::vec::Vec;
 use symbolon_keys::{Backend, Psk, UnixTime, label};
 
 use super::receiver::read_key;
+use super::sender::Sender;
 use super::{Pad, PadError};
 use crate::frame::{Chunk, LaneId, widen};
 use crate::material::PadHalf;
 use crate::sequence::{KEY_LEN, Rekey, SessionKey, Usage};
-use crate::{LedgerStore, Op, PadMode, PadStatus, Refusal, Transfer, TransferId};
+use crate::{LedgerStore, Op, PadMode, Refusal, Transfer, TransferId};
 
 /// The key of a sequence that we send under, and when the next begins.
 #[derive(Debug)]
@@ -88,16 +89,17 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let mut guard = self.sender.lock().await;
         let sender = &mut *guard;
         if let Err(error) = self.ready(sender, 1).await {
-            return Err(self.keys_ended(error).await);
+            return Err(self.keys_ended(sender, error).await);
         }
+        // Again, as the lock and the reservation took their time.
+        self.usable_now()?;
         let (lane, index) = (*sender.cipher.lane(), sender.lane.cursor() / KEY_LEN);
         let chunk = sender.lane.take(KEY_LEN).ok_or(PadError::Dead)?;
         let psk = SessionKey::psk(lane, index, chunk).map_err(|_| PadError::Dead)?;
         let send = sender.left();
         self.set_life(|life| life.left.send = send);
-        if let Some(fee) = self.key_fee(&lane, index)? {
-            self.commit([fee]).await?;
-        }
+        let check = Op::Check { fence: self.fence };
+        self.commit([check].into_iter().chain(self.key_fee(&lane, index)?)).await?;
         Ok((index, psk))
     }
 
@@ -115,7 +117,12 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     async fn key_at(&self, index: u64) -> Result<Psk, PadError> {
         let mut receiver = self.receiver.lock().await;
         let lane = *receiver.cipher.lane();
-        let position = receiver.row.receive.end();
+        let mut position = receiver.row.receive.end();
+        if receiver.has_doubts() {
+            // A frame under this key may have been claimed, and we never heard of it.
+            let row = self.store.pad(self.fence.pad).await?.ok_or(PadError::LedgerMissing(self.fence.pad))?;
+            position = position.max(row.receive.end());
+        }
         if index < position {
             return Err(PadError::Refused(Refusal::Replayed { position }));
         }
@@ -153,15 +160,16 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
     }
 
     /// A sequence ends when a key is needed and none is left: only then, as the last one may still be in use.
-    pub(super) async fn keys_ended(&self, error: PadError) -> PadError {
+    pub(super) async fn keys_ended(&self, sender: &Sender, error: PadError) -> PadError {
         let keys = self.half.header().mode == PadMode::KeySequence;
         let over = self.value.is_some() || self.remaining().receive == 0;
-        if keys && over && matches!(error, PadError::Exhausted { .. }) {
-            let close = Op::Close { fence: self.fence, status: PadStatus::PadSpent };
-            if let Err(failed) = self.commit([close]).await {
-                return failed;
-            }
+        if keys
+            && over
+            && matches!(error, PadError::Exhausted { .. })
+            && let Err(failed) = self.close_spent().await
+        {
+            return failed;
         }
-        error
+        self.lane_ended(sender, error).await
     }
 }

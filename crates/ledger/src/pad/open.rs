@@ -11,8 +11,9 @@ use crate::material::PadHalf;
 use crate::sequence::SessionKey;
 use crate::{CommitError, LedgerStore, Op, PadError, PadStatus, Refusal, Remaining, RequestId};
 
-/// A handle forgets old requests with every so many claims: twice as many at a time as were received since.
-const FORGET_EVERY: u32 = 512;
+/// A handle forgets old requests with its first claim, and then with every so many: twice as many at a time as were
+/// received since.
+pub(super) const FORGET_EVERY: u32 = 512;
 
 /// A message that was received: authentic, and its place durably claimed. Wiped when dropped.
 pub struct Message {
@@ -114,7 +115,8 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         let claim = Op::Claim { fence, generation, from, to, seq, request: id };
         let close = Op::Close { fence, status: PadStatus::PadSpent };
         let forget = receiver.claims % FORGET_EVERY == FORGET_EVERY - 1;
-        let more = [spent.then_some(close), forget.then_some(Op::Forget { fence })];
+        // Of a pad that was closed everything would be forgotten, also what the peer still asks for: so that is first.
+        let more = [forget.then_some(Op::Forget { fence }), spent.then_some(close)];
         let ops = [claim].into_iter().chain(steps).chain(fee).chain(more.into_iter().flatten());
         let asked_before = receiver.is_in_doubt(id);
         receiver.claiming(Claimed { message: Message { id, bytes }, end: range.end, seq, key });

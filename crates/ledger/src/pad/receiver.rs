@@ -5,7 +5,7 @@ use core::ops::Range;
 use symbolon_keys::Backend;
 use zeroize::Zeroizing;
 
-use super::open::Message;
+use super::open::{FORGET_EVERY, Message};
 use super::sender::destroy;
 use crate::frame::{Chunk, Frame, LaneCipher, LaneId};
 use crate::material::{Erased, MaterialError, PadHalf};
@@ -27,7 +27,7 @@ pub(super) struct Receiver {
     pub(super) destroyed: u64,
     /// Frames whose claims were asked for and not heard of, the oldest first.
     in_doubt: Vec<Claimed>,
-    /// How many claims were made.
+    /// How many claims were made, in this life and, as if it were so, before.
     pub(super) claims: u32,
 }
 
@@ -45,7 +45,9 @@ pub(super) struct Claimed {
 impl Receiver {
     pub(super) fn new<H: PadHalf>(cipher: LaneCipher, row: PadRow, half: &H, backend: Backend) -> Self {
         let destroyed = half.floor(row.receive.lane);
-        Self { cipher, row, key: None, backend, destroyed, in_doubt: Vec::new(), claims: 0 }
+        // However short the lives of its handles are, a pad forgets: each with its first claim.
+        let claims = FORGET_EVERY - 1;
+        Self { cipher, row, key: None, backend, destroyed, in_doubt: Vec::new(), claims }
     }
 
     /// What is left of the lane, in bytes or keys.
@@ -102,7 +104,11 @@ impl Receiver {
     /// Whether a frame cannot have been received before: with claims in doubt, the lane may have gone further than we know.
     pub(super) fn is_beyond(&self, start: u64, seq: Option<u32>) -> bool {
         let lane = &self.row.receive;
-        self.in_doubt.is_empty() && (start, seq.unwrap_or_default()) >= (lane.position, lane.seq)
+        !self.has_doubts() && (start, seq.unwrap_or_default()) >= (lane.position, lane.seq)
+    }
+
+    pub(super) const fn has_doubts(&self) -> bool {
+        !self.in_doubt.is_empty()
     }
 
     pub(super) fn is_in_doubt(&self, id: RequestId) -> bool {

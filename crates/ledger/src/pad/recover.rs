@@ -79,7 +79,15 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             // Another has taken it since: its right is not ours.
             return Err(PadError::Dead);
         }
-        Ok(Self::new(store.clone(), half, &row, policy))
+        Self::going_on(store, half, &row, policy).await
+    }
+
+    /// The pad as it goes on: but if what was skipped used it up.
+    async fn going_on(store: &S, half: H, row: &PadRow, policy: Policy) -> Result<Self, PadError> {
+        let pad = Self::new(store.clone(), half, row, policy);
+        pad.close_if_spent().await?;
+        pad.end_if_closed().await;
+        Ok(pad)
     }
 
     /// The pad had ended, and the half knows it: a ledger that does not is brought to its end as well.
@@ -139,7 +147,7 @@ impl<S: LedgerStore + Clone, H: PadHalf> Pad<S, H> {
             Body::State { generation, .. } if generation == row.send.generation => {}
             _ => return Err(PadError::Rejected),
         }
-        Ok(Self::new(store.clone(), half, &row, policy))
+        Self::going_on(store, half, &row, policy).await
     }
 }
 

@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 
 use super::Pad;
+use super::sender::Sender;
 use crate::material::PadHalf;
 use crate::{Batch, LedgerStore, Op, Outcome, PadError, PadStatus, RequestId, RequestRow};
 
@@ -87,6 +88,12 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         receiver.skip_to(position);
         let receive = self.usable(receiver.left());
         self.set_life(|life| life.left.receive = receive);
+        drop(receiver);
+        // Nothing is sealed meanwhile.
+        let sender = self.sender.lock().await;
+        self.close_if_spent().await?;
+        drop(sender);
+        self.end_if_closed().await;
         Ok(())
     }
 
@@ -99,6 +106,19 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
         Ok(waiting.iter().all(|row| Some(row.id) == request))
     }
 
+    /// Our lane has no room for a message: if not for any, the pad comes to its end, which the commit that used up the
+    /// lane may have failed to bring. A message that is merely too long changes nothing.
+    pub(super) async fn lane_ended(&self, sender: &Sender, error: PadError) -> PadError {
+        if matches!(error, PadError::Exhausted { .. }) {
+            let send = self.usable(sender.left());
+            self.set_life(|life| life.left.send = send);
+            if let Err(failed) = self.close_if_spent().await {
+                return failed;
+            }
+        }
+        error
+    }
+
     /// What a lane has left may be of no use, after a crash or because nothing waits for an answer any more.
     pub(super) async fn close_if_spent(&self) -> Result<(), PadError> {
         let left = self.remaining();
@@ -108,8 +128,16 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             && (no_key || self.is_spent(left))
             && self.owes_nothing(None).await?
         {
-            self.commit([Op::Close { fence: self.fence, status: PadStatus::PadSpent }]).await?;
+            self.close_spent().await?;
         }
+        Ok(())
+    }
+
+    pub(super) async fn close_spent(&self) -> Result<(), PadError> {
+        let status = PadStatus::PadSpent;
+        self.commit([Op::Close { fence: self.fence, status }]).await?;
+        // The outcome does not tell, if an earlier attempt was applied and never heard of.
+        self.set_life(|life| life.status = status);
         Ok(())
     }
 }

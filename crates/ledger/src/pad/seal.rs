@@ -99,7 +99,7 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         let sender = &mut *guard;
         let cost = sender.cost(message.len(), now)?;
         if let Err(error) = pad.ready(sender, cost).await {
-            return Err(pad.keys_ended(error).await);
+            return Err(pad.keys_ended(sender, error).await);
         }
         // Again, as the lock and the reservation took their time.
         pad.usable_now()?;
@@ -124,17 +124,20 @@ impl<S: LedgerStore, H: PadHalf> Seal<'_, S, H> {
         new_key: Option<u64>,
     ) -> Result<bool, PadError> {
         let pad = self.pad;
-        let mut steps = self.steps(frame)?;
-        if pad.is_spent(pad.remaining()) && pad.owes_nothing(self.request).await? {
-            steps.push(Op::Close { fence: pad.fence, status: PadStatus::PadSpent });
-        }
-        if let Some(index) = new_key {
-            steps.extend(pad.key_fee(sender.cipher.lane(), index)?);
-        }
-        if steps.is_empty() {
+        let fence = pad.fence;
+        let steps = self.steps(frame)?;
+        let spent = pad.is_spent(pad.remaining()) && pad.owes_nothing(self.request).await?;
+        let close = spent.then_some(Op::Close { fence, status: PadStatus::PadSpent });
+        let fee = match new_key {
+            Some(index) => pad.key_fee(sender.cipher.lane(), index)?,
+            None => None,
+        };
+        if steps.is_empty() && close.is_none() && fee.is_none() {
             return Ok(true);
         }
-        match pad.commit(steps).await {
+        // An answer names the fence itself, transfers do not: who lost the pad, or whose pad has ended, charges nothing.
+        let check = self.request.is_none().then_some(Op::Check { fence });
+        match pad.commit(steps.into_iter().chain(check).chain(close).chain(fee)).await {
             Ok(_) => Ok(true),
             Err(error) => {
                 *frame = self.answered_before(error).await?;

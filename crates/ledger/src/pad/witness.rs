@@ -4,6 +4,7 @@ use std::io;
 use symbolon_keys::OsRng;
 
 use super::receiver::Receiver;
+use super::sender::Sender;
 use super::{Pad, PadError};
 use crate::material::PadHalf;
 use crate::witness::{Advice, Body, OwnerSession, Reserved, WitnessSession};
@@ -37,8 +38,22 @@ impl<S: LedgerStore, H: PadHalf> Pad<S, H> {
             // A crash would put the lane further ahead than the peer follows.
             return Err(PadError::TooMuch { most });
         }
-        let mut guard = self.sender.lock().await;
-        let sender = &mut *guard;
+        let mut sender = self.sender.lock().await;
+        let secured = match self.secure_lane(&mut sender, link, bytes).await {
+            Err(error) => Err(self.lane_ended(&sender, error).await),
+            secured => secured,
+        };
+        drop(sender);
+        self.end_if_closed().await;
+        secured
+    }
+
+    async fn secure_lane<L: WitnessLink>(
+        &self,
+        sender: &mut Sender,
+        link: &mut L,
+        bytes: u64,
+    ) -> Result<(), PadError> {
         if !self.half.header().witnessed {
             if let Some(reservation) = self.reserve(sender, bytes).await? {
                 self.grant(sender, reservation)?;

@@ -8,10 +8,11 @@ use symbolon_ledger::witness::WitnessSession;
 use symbolon_ledger::{
     Amount, Batch, Fault, Fence, FileSink, Folder, GeneratorSource, Issue, LedgerStore, MaterialError,
     MemoryMaterial, MemoryStore, Op, Pad, PadError, PadId, PadStatus, Policy, Provision, Restored, SinglePad,
+    Transfer, TransferId,
 };
 use tempfile::TempDir;
 
-use crate::world::{INCOME, Link, MemoryPad, REFUND, Terms, USER, World, bought, emitted};
+use crate::world::{CASH, INCOME, Link, MemoryPad, REFUND, Terms, USER, World, bought, emitted};
 
 /// Nothing of the half can be read, and nothing of its keys is left.
 #[track_caller]
@@ -268,4 +269,121 @@ fn keys_that_were_half_destroyed() {
     half.advance(Stage::Destroyed).unwrap();
     half.advance(Stage::InUse).unwrap();
     assert_eq!(half.stage(), Stage::Destroyed, "never back");
+}
+
+// proves L3
+#[tokio::test]
+async fn nothing_is_charged_by_who_lost_the_pad_or_whose_pad_has_ended() {
+    for status in [None, Some(PadStatus::Closed), Some(PadStatus::RollbackSuspected)] {
+        let world = World::new(Terms::default()).await;
+        let server = world.server.attach(world.id).await.unwrap();
+        emitted(server.seal(b"reserves some").charge(Amount::new(1)).commit().await.unwrap());
+        match status {
+            Some(status) => halt(&world, status).await,
+            None => taken(&world).await,
+        }
+        // Of the pad's value, and between accounts that are open whatever becomes of it.
+        let sold = Transfer::post(TransferId::new([8; 16]), CASH, INCOME, Amount::new(5));
+        let refused = server.seal(b"x").transfer(sold).commit().await;
+        match status {
+            Some(status) => assert!(matches!(refused, Err(PadError::NotOpen(why)) if why == status)),
+            None => assert!(matches!(refused, Err(PadError::Dead)), "{refused:?}"),
+        }
+        assert!(server.seal(b"x").charge(Amount::new(1)).commit().await.is_err());
+        assert_eq!(world.server.balance(INCOME).await, 1);
+    }
+}
+
+/// Another owner takes the server's pad.
+async fn taken(world: &World) {
+    let row = world.server.store.pad(world.id).await.unwrap().unwrap();
+    let take = Op::Attach {
+        pad: world.id,
+        instance: row.instance,
+        owner: [1; 16].into(),
+        until: UnixTime::default(),
+        takeover: true,
+    };
+    world.server.store.commit(Batch::new(UnixTime::now()).with(take)).await.unwrap();
+}
+
+/// The server has room for one long answer.
+async fn tight() -> World {
+    World::new(Terms { bytes: 2 * 2096, value: 2, ..Terms::default() }).await
+}
+
+async fn spent(world: &World, server: &MemoryPad) {
+    assert_eq!(server.status(), PadStatus::PadSpent);
+    assert_eq!((world.server.balance(USER).await, world.server.balance(REFUND).await), (0, 2));
+}
+
+// proves L3
+#[tokio::test]
+async fn an_end_that_was_not_committed_is_made_up_for() {
+    // The commit that carried it failed.
+    let world = tight().await;
+    let server = world.server.attach(world.id).await.unwrap();
+    assert!(matches!(server.seal(&[0; 4000]).commit().await, Err(PadError::Exhausted { .. })));
+    assert_eq!(server.status(), PadStatus::Open, "that message was too long");
+    world.server.store.fail([None, Some(Fault::NotApplied)]);
+    assert!(server.seal(&[2; 1900]).charge(Amount::new(1)).commit().await.is_err());
+    assert_eq!((server.status(), server.remaining().send), (PadStatus::Open, 0));
+    assert!(matches!(server.seal(b"").commit().await, Err(PadError::Exhausted { .. })));
+    spent(&world, &server).await;
+    // The last reservation was never heard of, and is burnt.
+    let world = tight().await;
+    let server = world.server.attach_with(world.id, Policy::default().reserve(2096)).await.unwrap();
+    world.server.store.fail([Some(Fault::Unheard)]);
+    assert!(server.seal(b"").commit().await.is_err());
+    assert!(matches!(server.seal(b"").commit().await, Err(PadError::Exhausted { .. })));
+    spent(&world, &server).await;
+    // The end itself was applied, and never heard of.
+    let world = tight().await;
+    let server = world.server.attach(world.id).await.unwrap();
+    world.server.store.fail([None, Some(Fault::Unheard)]);
+    assert!(server.resync(2096).await.is_err());
+    assert_eq!(server.status(), PadStatus::Open, "as far as we know");
+    server.dismiss(&[]).await.unwrap();
+    spent(&world, &server).await;
+}
+
+#[tokio::test]
+async fn what_is_skipped_to_its_end_is_spent() {
+    let world = tight().await;
+    let server = world.server.attach(world.id).await.unwrap();
+    server.resync(2000).await.unwrap();
+    spent(&world, &server).await;
+    drop(server);
+    destroyed(&world.server.material.take(world.id).unwrap());
+
+    let world = tight().await;
+    drop(world.server.attach(world.id).await.unwrap());
+    let (store, material) = (&world.server.store, &world.server.material);
+    let vouched = Restored::Untouched { send: 2096, receive: 0 };
+    let server = MemoryPad::attach_after_restore(store, material, world.id, Policy::default(), vouched).await;
+    let server = server.unwrap();
+    spent(&world, &server).await;
+    drop(server);
+    destroyed(&material.take(world.id).unwrap());
+}
+
+#[tokio::test]
+async fn the_claim_that_ends_a_pad_forgets_no_answer() {
+    // A handle of the user's, which has no value, forgets with its first claim: and that is its last.
+    let world = tight().await;
+    let (server, user) = world.attach().await;
+    let mut frames = Vec::new();
+    while server.remaining().send > 0 {
+        frames.push(emitted(server.seal(b"").commit().await.unwrap()));
+    }
+    let last = frames.pop().unwrap();
+    let asked = frames.pop().unwrap();
+    let request = user.open(&asked).await.unwrap();
+    let answer = emitted(user.seal(&[1; 1900]).answering(request.id()).commit().await.unwrap());
+    assert_eq!(user.remaining().send, 0);
+    drop(user);
+    let user = world.user.attach(world.id).await.unwrap();
+    user.open(&last).await.unwrap();
+    assert_eq!(user.status(), PadStatus::PadSpent);
+    assert!(matches!(user.open(&asked).await, Err(PadError::Answered(again)) if again == answer));
 }

@@ -6,9 +6,11 @@ use serde_json::Value;
 use symbolon_keys::{Backend, UnixTime};
 use symbolon_ledger::frame::{Chunk, LaneId};
 use symbolon_ledger::sequence::{KeyFrame, SessionKey, Usage};
-use symbolon_ledger::{Amount, PadError, PadMode, PadStatus, Policy, Refusal, Rekey};
+use symbolon_ledger::{
+    Amount, Batch, Fault, Fence, LedgerStore, Op, PadError, PadMode, PadStatus, Policy, Refusal, Rekey,
+};
 
-use crate::world::{INCOME, REFUND, Terms, USER, World};
+use crate::world::{INCOME, Link, REFUND, Terms, USER, World, emitted};
 
 fn hex(case: &Value, name: &str) -> Vec<u8> {
     hex::decode(case[name].as_str().unwrap()).unwrap()
@@ -114,13 +116,14 @@ async fn keys_and_value_go_down_together() {
     for connection in 0..3 {
         user.connect(Rekey::per_connection().after_bytes(30)).await;
         for n in 0..6_u64 {
-            let frame = user.seal(b"ten bytes!").commit().await.unwrap();
+            let frame = emitted(user.seal(b"ten bytes!").commit().await.unwrap());
             let expected = (connection * 2 + n / 3, u32::try_from(n % 3).unwrap());
             assert_eq!(index(&frame), expected);
             let request = server.open(&frame).await.unwrap();
             assert!(matches!(server.open(&frame).await, Err(PadError::Unanswered(_))));
-            let answer =
-                server.seal(b"ok").answering(request.id()).charge(Amount::new(1)).commit().await.unwrap();
+            let answer = emitted(
+                server.seal(b"ok").answering(request.id()).charge(Amount::new(1)).commit().await.unwrap(),
+            );
             assert_eq!(*user.open(&answer).await.unwrap(), *b"ok");
             assert!(matches!(server.open(&frame).await, Err(PadError::Answered(again)) if again == answer));
         }
@@ -135,16 +138,16 @@ async fn keys_and_value_go_down_together() {
 async fn a_key_does_not_survive_a_restart() {
     let world = world(1 << 16, false).await;
     let (server, user) = world.attach().await;
-    let first = user.seal(b"a").commit().await.unwrap();
-    let second = user.seal(b"b").commit().await.unwrap();
-    let third = user.seal(b"c").commit().await.unwrap();
+    let first = emitted(user.seal(b"a").commit().await.unwrap());
+    let second = emitted(user.seal(b"b").commit().await.unwrap());
+    let third = emitted(user.seal(b"c").commit().await.unwrap());
     server.open(&first).await.unwrap();
     server.open(&third).await.unwrap();
     assert!(
         matches!(server.open(&second).await, Err(PadError::Refused(Refusal::Replayed { .. }))),
         "out of order"
     );
-    let later = user.seal(b"d").commit().await.unwrap();
+    let later = emitted(user.seal(b"d").commit().await.unwrap());
     drop(server);
     let server = world.server.attach(world.id).await.unwrap();
     let refused = server.open(&later).await;
@@ -153,10 +156,10 @@ async fn a_key_does_not_survive_a_restart() {
         "the receiver's restart: {refused:?}"
     );
     user.connect(Rekey::per_connection()).await;
-    server.open(&user.seal(b"e").commit().await.unwrap()).await.unwrap();
+    server.open(&emitted(user.seal(b"e").commit().await.unwrap())).await.unwrap();
     drop(user);
     let user = world.user.attach(world.id).await.unwrap();
-    let after = user.seal(b"f").commit().await.unwrap();
+    let after = emitted(user.seal(b"f").commit().await.unwrap());
     assert_eq!(index(&after), (16, 0), "the sender's restart burns what was reserved");
     server.open(&after).await.unwrap();
 }
@@ -171,12 +174,12 @@ async fn to_the_last_key() {
     for n in 0..4 {
         user.connect(Rekey::per_connection()).await;
         assert_eq!(user.remaining().send, 4 - n);
-        server.open(&user.seal(b"x").commit().await.unwrap()).await.unwrap();
+        server.open(&emitted(user.seal(b"x").commit().await.unwrap())).await.unwrap();
     }
-    server.open(&user.seal(b"still under the last").commit().await.unwrap()).await.unwrap();
+    server.open(&emitted(user.seal(b"still under the last").commit().await.unwrap())).await.unwrap();
     user.connect(Rekey::per_connection()).await;
     assert!(matches!(user.seal(b"y").commit().await, Err(PadError::Exhausted { left: 0, needed: 1 })));
-    server.seal(b"the other lane goes on").commit().await.unwrap();
+    emitted(server.seal(b"the other lane goes on").commit().await.unwrap());
     assert_eq!(server.status(), PadStatus::Open);
     drop(server);
     let server = world.server.attach(world.id).await.unwrap();
@@ -190,7 +193,7 @@ async fn to_the_last_key() {
     assert_eq!(waiting.len(), 5);
     server.dismiss(&waiting[..4]).await.unwrap();
     assert_eq!(server.status(), PadStatus::Open);
-    server.seal(b"z").answering(waiting[4]).commit().await.unwrap();
+    emitted(server.seal(b"z").answering(waiting[4]).commit().await.unwrap());
     assert_eq!(server.status(), PadStatus::PadSpent, "the key that was in use did not survive");
     assert_eq!(world.server.balance(REFUND).await, 100);
 }
@@ -207,7 +210,7 @@ async fn keys_as_pre_shared_keys() {
         assert_eq!(psk.secret().expose(), other.secret().expose());
         assert!(matches!(server.psk_at(index).await, Err(PadError::Refused(Refusal::Replayed { .. }))));
     }
-    let frame = user.seal(b"and frames").commit().await.unwrap();
+    let frame = emitted(user.seal(b"and frames").commit().await.unwrap());
     assert_eq!(index(&frame), (3, 0));
     server.open(&frame).await.unwrap();
     let pad = World::new(Terms::default()).await;
@@ -219,11 +222,54 @@ async fn sequences_are_witnessed_too() {
     let world = world(1 << 16, true).await;
     let (server, user) = world.attach().await;
     assert!(matches!(user.seal(b"a").commit().await, Err(PadError::Unwitnessed)));
-    user.secure(&mut crate::world::Link::to(&server), 1).await.unwrap();
+    user.secure(&mut Link::to(&server), 1).await.unwrap();
     for _ in 0..16 {
         user.connect(Rekey::per_connection()).await;
-        server.open(&user.seal(b"b").commit().await.unwrap()).await.unwrap();
+        server.open(&emitted(user.seal(b"b").commit().await.unwrap())).await.unwrap();
     }
     user.connect(Rekey::per_connection()).await;
     assert!(matches!(user.seal(b"c").commit().await, Err(PadError::Unwitnessed)));
+}
+
+#[tokio::test]
+async fn no_key_is_given_after_the_end() {
+    let world = world(1 << 16, false).await;
+    let (server, user) = world.attach().await;
+    user.take_psk().await.unwrap();
+    // Somebody else ends the pad, while keys are reserved.
+    let row = world.user.store.pad(world.id).await.unwrap().unwrap();
+    let fence = Fence { pad: world.id, epoch: row.lease.epoch };
+    let close = Batch::new(UnixTime::now()).with(Op::Close { fence, status: PadStatus::Closed });
+    world.user.store.commit(close).await.unwrap();
+    let refused = user.take_psk().await;
+    assert!(matches!(refused, Err(PadError::NotOpen(PadStatus::Closed))), "{refused:?}");
+    // Nor to whoever has lost the pad.
+    server.take_psk().await.unwrap();
+    let row = world.server.store.pad(world.id).await.unwrap().unwrap();
+    let take = Op::Attach {
+        pad: world.id,
+        instance: row.instance,
+        owner: [1; 16].into(),
+        until: UnixTime::default(),
+        takeover: true,
+    };
+    world.server.store.commit(Batch::new(UnixTime::now()).with(take)).await.unwrap();
+    assert!(matches!(server.take_psk().await, Err(PadError::Dead)));
+}
+
+#[tokio::test]
+async fn a_key_whose_frame_is_in_doubt_is_not_given() {
+    let world = world(1 << 16, false).await;
+    let (server, user) = world.attach().await;
+    let frame = emitted(user.seal(b"under key 0").commit().await.unwrap());
+    world.server.store.fail([Some(Fault::Unheard)]);
+    server.open(&frame).await.unwrap_err();
+    let refused = server.psk_at(0).await;
+    assert!(matches!(refused, Err(PadError::Refused(Refusal::Replayed { position: 1 }))), "{refused:?}");
+    assert_eq!(*server.open(&frame).await.unwrap(), *b"under key 0");
+    user.connect(Rekey::per_connection()).await;
+    let lost = emitted(user.seal(b"under key 1").commit().await.unwrap());
+    world.server.store.fail([Some(Fault::Lost)]);
+    server.open(&lost).await.unwrap_err();
+    server.psk_at(1).await.expect("it was not claimed");
 }

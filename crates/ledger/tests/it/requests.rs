@@ -22,7 +22,7 @@ async fn every_frame_in_doubt_is_resolved() {
             if n % 2 == 0 {
                 user.connect(Rekey::per_connection()).await;
             }
-            frames.push(user.seal(&[n]).commit().await.unwrap());
+            frames.push(emitted(user.seal(&[n]).commit().await.unwrap()));
         }
         // The third was lost, the last heard of; of the others nobody knows.
         for (n, frame) in frames.iter().enumerate() {
@@ -40,7 +40,7 @@ async fn every_frame_in_doubt_is_resolved() {
         }
         // The lane stands where it would.
         user.connect(Rekey::per_connection()).await;
-        let next = user.seal(b"on").commit().await.unwrap();
+        let next = emitted(user.seal(b"on").commit().await.unwrap());
         assert_eq!(*server.open(&next).await.unwrap(), *b"on");
     }
 }
@@ -107,13 +107,13 @@ async fn the_last_requests_all_get_their_answers() {
         requests.push(server.open(&frame).await.unwrap().id());
     }
     assert!(requests.len() > 2 && server.remaining().receive == 0);
-    server.seal(b"a word between").commit().await.unwrap();
+    emitted(server.seal(b"a word between").commit().await.unwrap());
     let last = requests.remove(1);
     for request in requests {
         emitted(server.seal(b"tell").answering(request).charge(Amount::new(1)).commit().await.unwrap());
         assert_eq!(server.status(), PadStatus::Open);
     }
-    server.seal(b"tell").answering(last).charge(Amount::new(1)).commit().await.unwrap();
+    emitted(server.seal(b"tell").answering(last).charge(Amount::new(1)).commit().await.unwrap());
     assert_eq!(server.status(), PadStatus::PadSpent, "with the answer to the last, whichever it is");
     assert!(world.server.balance(REFUND).await > 0);
 }
@@ -128,7 +128,7 @@ async fn what_waited_before_a_restart_still_waits() {
             let frame = emitted(user.seal(b"ask").commit().await.unwrap());
             let request = server.open(&frame).await.unwrap().id();
             if let Some(before) = last.replace(request) {
-                server.seal(b"tell").answering(before).commit().await.unwrap();
+                emitted(server.seal(b"tell").answering(before).commit().await.unwrap());
             }
         }
         drop(server); // a crash
@@ -142,8 +142,9 @@ async fn what_waited_before_a_restart_still_waits() {
             assert_eq!(server.dismiss_all().await.unwrap(), 1);
             server.dismiss(&[row.id]).await.unwrap();
         } else {
-            let answer =
-                server.seal(b"late").answering(row.id).charge(Amount::new(2)).commit().await.unwrap();
+            let answer = emitted(
+                server.seal(b"late").answering(row.id).charge(Amount::new(2)).commit().await.unwrap(),
+            );
             assert_eq!(world.server.balance(INCOME).await, 2);
             emitted(answer);
         }
@@ -158,7 +159,7 @@ async fn a_pad_that_can_answer_no_more_does_not_wait() {
     let (server, user) = world.attach().await;
     server.open(&emitted(user.seal(b"ask").commit().await.unwrap())).await.unwrap();
     while server.remaining().send > 0 {
-        server.seal(b"something else").commit().await.unwrap();
+        emitted(server.seal(b"something else").commit().await.unwrap());
     }
     assert_eq!(server.status(), PadStatus::PadSpent);
 }
@@ -167,11 +168,11 @@ async fn a_pad_that_can_answer_no_more_does_not_wait() {
 async fn requests_are_forgotten_behind_the_peer() {
     let world = World::new(Terms { bytes: 1 << 18, mode: PadMode::KeySequence, ..Terms::default() }).await;
     let (server, user) = world.attach().await;
-    let first = user.seal(b"first").commit().await.unwrap();
+    let first = emitted(user.seal(b"first").commit().await.unwrap());
     let request = server.open(&first).await.unwrap();
-    let answer = server.seal(b"answer").answering(request.id()).commit().await.unwrap();
+    let answer = emitted(server.seal(b"answer").answering(request.id()).commit().await.unwrap());
     for _ in 0..599 {
-        server.open(&user.seal(b"more").commit().await.unwrap()).await.unwrap();
+        server.open(&emitted(user.seal(b"more").commit().await.unwrap())).await.unwrap();
     }
     let count = || world.server.store.with_tables(|tables| tables.requests.len());
     assert_eq!((count(), server.forget_requests().await.unwrap()), (600, 0));
@@ -190,7 +191,7 @@ async fn requests_are_forgotten_behind_the_peer() {
         if n % 500 == 0 {
             user.connect(Rekey::per_connection()).await;
         }
-        server.open(&user.seal(b"yet more").commit().await.unwrap()).await.unwrap();
+        server.open(&emitted(user.seal(b"yet more").commit().await.unwrap())).await.unwrap();
     }
     assert!((513..=600).contains(&count()), "{} are remembered", count());
     let again = server.open(&first).await;
@@ -243,15 +244,17 @@ async fn a_key_is_paid_for_once() {
     assert_eq!(world.server.balance(INCOME).await, 2, "asked for twice");
     // Two frames that both begin the next key, as far as anybody knows.
     for message in [b"a", b"b"] {
-        let frame = user.seal(message).commit().await.unwrap();
+        let frame = emitted(user.seal(message).commit().await.unwrap());
         world.server.store.fail([Some(Fault::Unheard)]);
         server.open(&frame).await.unwrap_err();
         server.open(&frame).await.unwrap();
     }
     assert_eq!(world.server.balance(INCOME).await, 4);
-    let frames = [user.seal(b"c").commit().await.unwrap(), user.seal(b"d").commit().await.unwrap()];
+    let frames =
+        [emitted(user.seal(b"c").commit().await.unwrap()), emitted(user.seal(b"d").commit().await.unwrap())];
     user.connect(Rekey::per_connection()).await;
-    let next = [user.seal(b"e").commit().await.unwrap(), user.seal(b"f").commit().await.unwrap()];
+    let next =
+        [emitted(user.seal(b"e").commit().await.unwrap()), emitted(user.seal(b"f").commit().await.unwrap())];
     for frame in frames.iter().chain(&next) {
         world.server.store.fail([Some(Fault::Unheard)]);
         server.open(frame).await.unwrap_err();
@@ -277,9 +280,9 @@ async fn a_key_that_is_not_paid_for_is_not_used() {
     drop(pad);
     // A key that was paid for goes on after a message that is refused.
     let server = world.server.attach_with(world.id, policy).await.unwrap();
-    let first = index(&server.seal(b"paid").commit().await.unwrap());
+    let first = index(&emitted(server.seal(b"paid").commit().await.unwrap()));
     assert!(server.seal(b"dear").charge(Amount::new(1000)).commit().await.is_err());
-    assert_eq!(index(&server.seal(b"paid").commit().await.unwrap()), first);
+    assert_eq!(index(&emitted(server.seal(b"paid").commit().await.unwrap())), first);
     assert_eq!(world.server.balance(INCOME).await, 2);
 }
 
@@ -300,5 +303,23 @@ async fn a_recovered_pad_is_attached_again_although_much_was_destroyed() {
         let user = MemoryPad::recover(&store, material, world.id, policy, link).await.unwrap();
         drop(user);
         MemoryPad::attach(&store, material, world.id).await.expect("it was recovered");
+    }
+}
+
+#[tokio::test]
+async fn handles_that_live_short_forget_too() {
+    let world = World::new(Terms { bytes: 1 << 18, mode: PadMode::KeySequence, ..Terms::default() }).await;
+    let (mut server, user) = world.attach().await;
+    let far = PadMode::KeySequence.max_repeat() + 1;
+    for n in 0..3 {
+        user.connect(Rekey::per_connection()).await;
+        server.open(&emitted(user.seal(b"one").commit().await.unwrap())).await.unwrap();
+        assert_eq!(world.server.store.with_tables(|tables| tables.requests.len()), 1, "in life {n}");
+        for _ in 0..far {
+            user.take_psk().await.unwrap();
+        }
+        drop(server);
+        server = world.server.attach(world.id).await.unwrap();
+        server.resync((n + 1) * (far + 1)).await.unwrap();
     }
 }

@@ -159,3 +159,34 @@ async fn a_refund_goes_on_in_the_same_commit() {
     commit(&store, [close(first)]).await;
     assert_eq!(now(&store).await, ([0, 0, 10, 20], [true, true, false, false]), "by way of the second");
 }
+
+#[tokio::test]
+async fn a_refund_goes_on_whatever_the_ids_are() {
+    // Both end in one batch; the first refunds to the second.
+    for (one, two) in [(1, 9), (9, 1)] {
+        for reversed in [false, true] {
+            let store = books().await;
+            let first = sold(&store, PadRow { id: PadId::new([one; 16]), ..pad(1, 2) }).await;
+            let second = sold(&store, PadRow { id: PadId::new([two; 16]), ..pad(2, 4) }).await;
+            let mut ends = [close(first), close(second)];
+            if reversed {
+                ends.reverse();
+            }
+            commit(&store, ends).await;
+            assert_eq!(now(&store).await, ([0, 0, 10, 20], [true, true, false, false]), "{one} {two}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_refunds_meet_before_they_go_on() {
+    for ids in [[1, 2, 3], [1, 3, 2], [2, 3, 1], [3, 2, 1]] {
+        let store = books().await;
+        let mut ends = Vec::new();
+        for (row, id) in [pad(1, 3), pad(2, 3), pad(3, 4)].into_iter().zip(ids) {
+            ends.push(close(sold(&store, PadRow { id: PadId::new([id; 16]), ..row }).await));
+        }
+        commit(&store, ends).await;
+        assert_eq!(now(&store).await, ([0, 0, 0, 30], [true, true, true, false]), "{ids:?}");
+    }
+}

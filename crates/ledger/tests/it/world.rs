@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use symbolon_keys::UnixTime;
 use symbolon_ledger::frame::Frame;
+use symbolon_ledger::sequence::KeyFrame;
 use symbolon_ledger::witness::WitnessSession;
 use symbolon_ledger::{
     AccountId, AccountRow, Amount, Batch, GeneratorSource, Issue, LedgerStore, MemoryMaterial, MemoryStore,
@@ -20,9 +21,24 @@ static EMITTED: Mutex<BTreeMap<(PadId, u8), Ranges>> = Mutex::new(BTreeMap::new(
 /// Frames by where they begin, with where they end.
 type Ranges = BTreeMap<u64, (u64, Vec<u8>)>;
 
-/// Fails if any byte of the frame's range was emitted before under another frame.
+/// Every number of every key that was ever emitted, likewise.
+static NUMBERS: Mutex<BTreeMap<Number, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// The pad, the lane, the index of the key, and the number under it.
+type Number = (PadId, u8, u64, u32);
+
+/// Fails if any byte of the frame's range was emitted before under another frame; of a key sequence, its number.
 #[track_caller]
 pub(crate) fn emitted(bytes: Vec<u8>) -> Vec<u8> {
+    if let Ok(frame) = KeyFrame::parse(&bytes) {
+        let number = (frame.lane().pad, frame.lane().lane, frame.index(), frame.seq());
+        let mut all = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.insert(number, bytes.clone()).is_some_and(|other| other != bytes) {
+            drop(all);
+            panic!("NUMBER USED TWICE: {number:?}");
+        }
+        return bytes;
+    }
     let frame = Frame::parse(&bytes).expect("an emitted frame parses");
     let Range { start, end } = frame.range().clone();
     let lane = frame.header().lane;
@@ -59,6 +75,18 @@ fn the_checker_can_fail() {
         let seen = std::panic::catch_unwind(|| emitted(header(offset)));
         assert!(seen.is_err(), "an overlap at {offset} goes unseen");
     }
+    let numbered = |seq: u32, last: u8| {
+        let mut frame = vec![1, 3, 0, 0];
+        frame.extend([0xcc; 40]);
+        frame.extend(seq.to_be_bytes());
+        frame.extend(80_u32.to_be_bytes());
+        frame.extend([last; 80]);
+        frame
+    };
+    for (seq, last) in [(0, 1), (1, 2), (0, 1)] {
+        emitted(numbered(seq, last));
+    }
+    assert!(std::panic::catch_unwind(|| emitted(numbered(1, 3))).is_err(), "a number goes unseen");
 }
 
 pub(crate) const CASH: AccountId = AccountId::new([1; 16]);

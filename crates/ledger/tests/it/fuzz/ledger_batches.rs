@@ -80,6 +80,7 @@ fn op([kind, a, b, c, d, e]: [u8; 6]) -> Op {
         17 => Op::Resync { fence, position: to },
         18 => Op::Reopen { fence },
         19 => Op::Dismiss { fence, request: [c; 16].into() },
+        _ if e % 2 == 1 => Op::Check { fence },
         _ => Op::Forget { fence },
     }
 }
