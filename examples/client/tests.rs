@@ -496,16 +496,22 @@ fn a_folder_that_was_interrupted_is_made_again() {
 }
 
 #[test]
-fn one_voucher_for_all_who_sell_into_one_file() {
+fn of_two_who_sell_into_one_file_one_waits() {
     let stage = Stage::new();
-    let voucher = stage.text("voucher");
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| stage.desk(&["sell", "100", &voucher]).says("100 taken"));
-        }
-    });
-    stage.desk(&["worth", &voucher]).says("100");
-    stage.desk(&["books"]).says("cash 100\n");
+    let [first, voucher] = ["first", "voucher"].map(|name| stage.text(name));
+    stage.desk(&["sell", "200", &first]).says("200 taken");
+    let other = fs::File::create(stage.path("server/sale")).unwrap();
+    other.lock().unwrap();
+    let sell = ["server", "sell", "100", &voucher, "--data", &stage.text("server")];
+    let mut waiting = program(&sell).spawn().unwrap();
+    stage.desk(&["check"]).ok();
+    stage.desk(&["worth", &first]).says("200");
+    assert!(waiting.try_wait().unwrap().is_none() && !Path::new(&voucher).exists());
+    fs::copy(&first, &voucher).unwrap();
+    drop(other);
+    Said::of(waiting.wait_with_output()).fails("another amount");
+    assert_eq!(fs::read(&first).unwrap(), fs::read(&voucher).unwrap());
+    stage.desk(&["books"]).says("cash 200\n");
 }
 
 #[test]
