@@ -114,8 +114,7 @@ fn pair(backend: Backend) -> (Table<Nobody>, Table<Nobody>) {
 fn sum_of_parts(backend: Backend, root: &RootKey, out: &mut Vec<u8>, plaintext: &[u8]) {
     let mut random = [0; 40];
     OsRng.fill_bytes(&mut random);
-    let fields: [&[u8]; 4] = [b"me-0", b"me-1", &random[..16], &random[16..]];
-    let keys: Secret<64> = root.derive(label::TABLE_MESSAGE, &fields).unwrap();
+    let keys = message_keys(root, &random);
     out.clear();
     out.extend_from_slice(plaintext);
     let key: [u8; 32] = *keys.expose().first_chunk().unwrap();
@@ -128,6 +127,29 @@ fn sum_of_parts(backend: Backend, root: &RootKey, out: &mut Vec<u8>, plaintext: 
         let nonce = Nonce::assume_unique_for_key([0; 12]);
         black_box(cipher.seal_in_place_separate_tag(nonce, Aad::from(random), out).unwrap().as_ref());
     }
+}
+
+/// What opening cannot do without: the same expansion, and the AEAD over a copy of the ciphertext.
+fn parts_of_opening(backend: Backend, root: &RootKey, random: &[u8; 40], sealed: &[u8], out: &mut Vec<u8>) {
+    let keys = message_keys(root, random);
+    let key: [u8; 32] = *keys.expose().first_chunk().unwrap();
+    out.clear();
+    out.extend_from_slice(sealed);
+    if backend == Backend::Portable {
+        let cipher = chacha20poly1305::ChaCha20Poly1305::new(&key.into());
+        let at = out.len() - 16;
+        let (body, tag) = out.split_at_mut(at);
+        let tag = (&*tag).try_into().unwrap();
+        cipher.decrypt_inout_detached(&[0; 12].into(), random, body.into(), tag).unwrap();
+    } else {
+        let cipher = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).unwrap());
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        black_box(cipher.open_in_place(nonce, Aad::from(random), out).unwrap());
+    }
+}
+
+fn message_keys(root: &RootKey, random: &[u8; 40]) -> Secret<64> {
+    root.derive(label::TABLE_MESSAGE, &[b"me-0", b"me-1", &random[..16], &random[16..]]).unwrap()
 }
 
 fn salsa_box() -> crypto_box::SalsaBox {
@@ -184,11 +206,41 @@ fn open(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(format!("symbolon-{backend}"), size), |b| {
                 b.iter(|| ready(bob.open(black_box(&message))).unwrap().accept_replays());
             });
+            let (root, random) = (RootKey::from(Secret::from([7; 32])), [9; 40]);
+            let key = Secret::from(*message_keys(&root, &random).expose().first_chunk().unwrap());
+            let mut sealed = plaintext.clone();
+            let tag = OneTimeKey::new(backend, &key).seal_in_place(&random, &mut sealed).unwrap();
+            sealed.extend_from_slice(&tag);
+            let mut out = Vec::with_capacity(sealed.len());
+            group.bench_function(BenchmarkId::new(format!("sum-of-parts-{backend}"), size), |b| {
+                b.iter(|| parts_of_opening(backend, &root, &random, black_box(&sealed), &mut out));
+            });
         }
         let salsa = salsa_box();
         let boxed = salsa.encrypt(&[3; 24].into(), plaintext.as_slice()).unwrap();
         group.bench_function(BenchmarkId::new("crypto_box", size), |b| {
             b.iter(|| salsa.decrypt(&[3; 24].into(), black_box(boxed.as_slice())).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// 64 bytes to and from one peer among so many: the cost does not grow with the table.
+fn among(c: &mut Criterion) {
+    let mut group = c.benchmark_group("table/among");
+    for others in [1, 1_000, 100_000] {
+        let full = |own: usize, other: usize| {
+            let all: Vec<_> = (1..others).map(|n| (peer(n), [1; 32])).chain([(me(other), [7; 32])]).collect();
+            table(own, all.into_iter(), Backend::best())
+        };
+        let (alice, bob) = (full(0, 1), full(1, 0));
+        let message = ready(alice.seal(&me(1), &[1; 64])).unwrap();
+        let to = me(1);
+        group.bench_function(BenchmarkId::new("seal", others), |b| {
+            b.iter(|| ready(alice.seal(&to, black_box(&[1; 64]))).unwrap());
+        });
+        group.bench_function(BenchmarkId::new("open", others), |b| {
+            b.iter(|| ready(bob.open(black_box(&message))).unwrap().accept_replays());
         });
     }
     group.finish();
@@ -300,5 +352,5 @@ fn slow(c: &mut Criterion) {
     });
 }
 
-criterion_group!(all, seal, open, lookup, threads, slow);
+criterion_group!(all, seal, open, among, lookup, threads, slow);
 criterion_main!(all);

@@ -138,6 +138,7 @@ impl Loaded {
                 | Op::Ceiling { fence, .. }
                 | Op::Renew { fence, .. }
                 | Op::Detach { fence }
+                | Op::Check { fence }
                 | Op::Close { fence, .. } => self.pads.want(fence.pad),
                 Op::Enqueue(entry) => self.outbox.want(entry.id),
                 // Rare: what they need is found out while they are judged.
