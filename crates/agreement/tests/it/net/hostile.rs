@@ -210,6 +210,19 @@ async fn all_ports_taken() {
     until(|| listener.pending() == 0).await;
 }
 
+/// Nobody else on the machine listens beside the server on a port that it assigned.
+#[tokio::test]
+async fn an_assigned_port_is_bound_exclusively() {
+    let (listener, server) = listen(Policy::default()).await;
+    echo(&listener);
+    let assigned = net::begin(listener.local_addr(), &key(), server).await.unwrap();
+    // With SO_REUSEADDR, which the standard library sets.
+    let second = std::net::TcpListener::bind(assigned.address()).unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
+    assert_ne!(assigned.address(), listener.local_addr());
+    speaks(assigned.connect().await.unwrap()).await;
+}
+
 /// A first message that proves its initiator, recorded and sent again: it gets neither an answer nor a port.
 #[tokio::test]
 async fn a_replayed_first_message_is_not_answered() {

@@ -84,9 +84,9 @@ fn a_changed_second_message_changes_nothing() {
         for bad in reflected.iter().chain([&foreign]) {
             assert_eq!(i.receive(bad).unwrap_err(), AgreementError::Rejected, "{suite}");
         }
-        // Hybrid ones in steps: `noise` changes every byte of them.
+        // Hybrid ones in steps, from the last, which is longer: `noise` changes every byte of them.
         let step = if suite.is_hybrid() { 37 } else { 1 };
-        for bad in tampered(&m2).iter().step_by(step) {
+        for bad in tampered(&m2).iter().rev().step_by(step) {
             assert_eq!(i.receive(bad).unwrap_err(), AgreementError::Rejected);
         }
         let (mut claim, _) = i.receive(&m2).unwrap().claim().unwrap();
@@ -102,7 +102,7 @@ fn a_changed_first_message_ends_in_nothing() {
     for suite in all_suites() {
         let mut i = world.initiator(suite).start(&mut OsRng).unwrap();
         let step = if suite.is_hybrid() { 37 } else { 1 };
-        for bad in tampered(i.body()).iter().step_by(step) {
+        for bad in tampered(i.body()).iter().rev().step_by(step) {
             let Ok(received) = world.responder.receive(bad, None) else { continue };
             let Ok((m2, _)) = received.answer(Terms::new(), NOW, &mut OsRng) else { continue };
             assert_eq!(i.receive(&m2).unwrap_err(), AgreementError::Rejected);
