@@ -7,6 +7,7 @@ use symbolon::keys::passphrase::Passphrase;
 use symbolon::keys::{Epoch, OsRng};
 use symbolon::store::Options;
 use symbolon::{Client, ClientError, Limits, Pieces, Process, ProcessPieces, RefusalCode, ServiceError};
+use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
 use crate::world::{User, World};
@@ -365,21 +366,17 @@ async fn one_user_does_not_take_every_place() {
     let (_, b, theirs) = enrolled(&world, "bob").await;
     let second = world.login(&alice).await;
     let context = Context::new(world.operator.realm(), RecordId::generate(&mut OsRng), alice.id);
-    // A document that never comes: its writer says nothing.
-    let (_silent, document) = tokio::io::duplex(16);
+    // A document that never comes to its end: after a beginning its writer says nothing.
+    let (_silent, rest) = tokio::io::duplex(16);
+    let document = std::io::Cursor::new(vec![7; 1 << 20]).chain(rest);
     let slow = UserKey::from(symbolon::keys::Secret::from(*mine.expose()));
     let putting = tokio::spawn(async move { a.put(&slow, &context, None, document).await.map(drop) });
     let record = RecordId::generate(&mut OsRng);
-    let busy = loop {
-        match fetch(&world, &second, &mine, record).await {
-            // The other has not begun.
-            Err(ClientError::Refused(refusal)) if refusal.code() == RefusalCode::Denied => {
-                tokio::task::yield_now().await;
-            }
-            refused => break refused.unwrap_err(),
-        }
-    };
+    // It must be there first, or it is the one that is refused.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let busy = fetch(&world, &second, &mine, record).await.unwrap_err();
     assert_eq!(refused(&busy), Some(RefusalCode::Unavailable), "{busy}");
+    assert!(busy.to_string().contains("on their way"), "refused for something else: {busy}");
     let other = fetch(&world, &b, &theirs, record).await.unwrap_err();
     assert_eq!(refused(&other), Some(RefusalCode::Denied), "{other}");
     putting.abort();
